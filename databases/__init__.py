@@ -1,0 +1,20 @@
+"""Async SQL for Python's web applications: the living, drop-in successor of ``databases``."""
+
+from databases import exceptions
+from databases.connection import Connection
+from databases.database import Database
+from databases.pending import Pending
+from databases.records import Record
+from databases.transaction import Transaction
+from databases.url import DatabaseURL
+
+__version__ = "1.0.0"
+__all__ = [
+    "Connection",
+    "Database",
+    "DatabaseURL",
+    "Pending",
+    "Record",
+    "Transaction",
+    "exceptions",
+]

@@ -1,0 +1,1 @@
+"""The databases that this library speaks to, one module or package for each."""

@@ -1,0 +1,149 @@
+"""The SQLite backend: which connection runs what.
+
+A file has two connections that stay open: one for single statements that read and one for those
+that write. Transactions, ``connection()`` and ``iterate()`` get connections of their own, kept for
+the next. A database in memory has one connection for everything.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, TypeVar
+
+from databases.backends.base import Rows
+from databases.backends.sqlite import work
+from databases.backends.sqlite.connection import SQLiteConnection
+from databases.backends.sqlite.options import SQLiteOptions
+from databases.backends.sqlite.turns import Turns
+from databases.backends.sqlite.worker import ConnectionThread
+from databases.statements import Dialect, Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Mapping
+
+    from sqlalchemy.engine import Dialect as CoreDialect
+
+    from databases.pending import CallSite
+    from databases.statements import Batch, Bound
+    from databases.url import DatabaseURL
+
+T = TypeVar("T")
+
+_KEPT = 8
+"""Idle connections that are kept open for the next transaction."""
+
+
+def _core_dialect() -> CoreDialect:
+    from sqlalchemy.dialects.sqlite import pysqlite
+
+    return pysqlite.dialect(paramstyle="qmark")
+
+
+class SQLiteBackend:
+    """A SQLite database, in a file or in memory.
+
+    Args:
+        url: ``sqlite:///path``, or ``sqlite://`` for a database in memory.
+        options: keywords that win over the URL's options: ``timeout`` in seconds (30), and
+            SQLite's own ``mode``, ``cache``, ``immutable``, ``nolock``, ``psow``, ``vfs``.
+
+    Raises:
+        UnknownOptionError: for any other option.
+    """
+
+    dialect = Dialect(
+        name="sqlite",
+        placeholder=lambda number: "?",
+        # Source: sqlite.org/lang_keywords.html (four ways to quote), sqlite.org/lang_comment.html.
+        opaque=(
+            r"""'[^']*(?:'|\Z)|"[^"]*(?:"|\Z)|`[^`]*(?:`|\Z)|\[[^\]]*(?:\]|\Z)"""
+            r"""|--[^\n]*|/\*.*?(?:\*/|\Z)"""
+        ),
+        core=_core_dialect,
+    )
+
+    def __init__(self, url: DatabaseURL, options: Mapping[str, Any]) -> None:
+        self._options = SQLiteOptions.read(url, options)
+        self._turns: Turns
+        self._reader: ConnectionThread
+        self._writer: ConnectionThread
+        self._idle: list[ConnectionThread] = []
+        self._lent: set[ConnectionThread] = set()
+
+    async def connect(self) -> None:
+        """Open the file, creating it where it is missing."""
+        self._turns = Turns(self._options.timeout)
+        self._writer = await self._open()
+        self._reader = self._writer if self._options.in_memory else await self._open()
+
+    async def disconnect(self) -> None:
+        """Close all connections once the statements under way are done."""
+        threads = {self._writer, self._reader, *self._idle, *self._lent}
+        self._idle.clear()
+        self._lent.clear()
+        # The one that writes goes last: it takes the write-ahead log into the file and removes it.
+        threads.discard(self._writer)
+        for closed in [thread.close() for thread in threads]:
+            await closed
+        await self._writer.close()
+
+    async def fetch(self, bound: Bound, limit: int | None, site: CallSite) -> Rows:
+        """Run a single statement and return its rows."""
+        return await self._run(bound, site, partial(work.fetch, bound=bound, limit=limit))
+
+    async def execute(self, bound: Bound, site: CallSite) -> int | None:
+        """Run a single statement; return the last inserted id of an INSERT, else the row count."""
+        return await self._run(bound, site, partial(work.execute, bound=bound))
+
+    async def execute_many(self, batches: list[Batch], site: CallSite) -> None:
+        """Run all rows of all batches in one transaction."""
+        turn = await self._turns.take(site)
+        try:
+            await self._writer.submit(partial(work.execute_many, batches=batches))
+        finally:
+            self._turns.give(turn)
+
+    async def _run(self, bound: Bound, site: CallSite, job: Callable[[sqlite3.Connection], T]) -> T:
+        if bound.statement.verb is Verb.READ and self._reader is not self._writer:
+            return await self._reader.submit(job)
+        if work.changes_session(bound.statement) and self._reader is not self._writer:
+            # A PRAGMA or ATTACH is for this one statement: on a connection of its own.
+            connection = await self.acquire(site)
+            try:
+                return await connection.run(bound, site, job)
+            finally:
+                connection.release()
+        turn = await self._turns.take(site)
+        turn.sql = bound.statement.sql
+        try:
+            return await self._writer.submit(job)
+        finally:
+            self._turns.give(turn)
+
+    async def acquire(self, site: CallSite) -> SQLiteConnection:
+        """Return a connection of the caller's own; in memory, the one that there is."""
+        if self._options.in_memory:
+            return SQLiteConnection(self._writer, self._turns, _keep, shared=True)
+        thread = self._idle.pop() if self._idle else await self._open()
+        self._lent.add(thread)
+        return SQLiteConnection(thread, self._turns, self._take_back, shared=False)
+
+    def _take_back(self, thread: ConnectionThread, clean: bool) -> None:
+        if thread not in self._lent:
+            return  # disconnected meanwhile
+        self._lent.remove(thread)
+        if clean and len(self._idle) < _KEPT:
+            self._idle.append(thread)
+        else:
+            thread.stop()
+
+    async def _open(self) -> ConnectionThread:
+        thread = ConnectionThread(partial(work.open_connection, self._options))
+        await thread.start()
+        return thread
+
+
+def _keep(thread: ConnectionThread, clean: bool) -> None:
+    """What giving back the one connection of a database in memory comes to."""

@@ -1,0 +1,246 @@
+"""One SQLite connection held by one user of the core, and cursors on it."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import partial
+from typing import Any, TypeVar
+
+from databases.backends.base import Cursor, Rows
+from databases.backends.sqlite import work
+from databases.backends.sqlite.raw import RawConnection
+from databases.exceptions import UnknownOptionError
+from databases.statements import Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
+    import sqlite3
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from databases.backends.sqlite.turns import Turn, Turns
+    from databases.backends.sqlite.worker import ConnectionThread
+    from databases.pending import CallSite
+    from databases.statements import Batch, Bound
+
+T = TypeVar("T")
+
+_CHUNK = 256
+"""Rows that a cursor reads at a time."""
+
+
+class SQLiteConnection:
+    """A connection acquired from the backend.
+
+    Args:
+        thread: the connection and its thread.
+        turns: who may write.
+        give_back: called at release with whether the connection is as good as new.
+        shared: whether others use the same connection meanwhile, as in memory, where there can be
+            only one. A transaction keeps them out then, readers too.
+    """
+
+    def __init__(
+        self,
+        thread: ConnectionThread,
+        turns: Turns,
+        give_back: Callable[[ConnectionThread, bool], None],
+        *,
+        shared: bool,
+    ) -> None:
+        self._thread = thread
+        self._turns = turns
+        self._give_back: Callable[[ConnectionThread, bool], None] | None = give_back
+        self._shared = shared
+        self._turn: Turn | None = None
+        self._begun = False
+        self._readonly = False
+        self._clean = True
+
+    @property
+    def raw(self) -> RawConnection:
+        """An awaitable surface of the driver's connection, like aiosqlite's."""
+        self._clean = False
+        return RawConnection(self._thread)
+
+    async def fetch(self, bound: Bound, limit: int | None, site: CallSite) -> Rows:
+        """Run a statement and return its rows."""
+        return await self.run(bound, site, partial(work.fetch, bound=bound, limit=limit))
+
+    async def execute(self, bound: Bound, site: CallSite) -> int | None:
+        """Run a statement; return the last inserted id of an INSERT, else the row count."""
+        return await self.run(bound, site, partial(work.execute, bound=bound))
+
+    async def execute_many(self, batches: list[Batch], site: CallSite) -> None:
+        """Run all rows of all batches, or none of them."""
+        async with self._writing(site):
+            await self._thread.submit(partial(work.execute_many, batches=batches))
+
+    async def open_cursor(self, bound: Bound, site: CallSite) -> Cursor:
+        """Start a query whose rows are read piece by piece."""
+        if self._shared or bound.statement.verb is not Verb.READ:
+            # Rows in memory, or made by RETURNING, are held by SQLite as a whole in any case.
+            return FetchedCursor(await self.fetch(bound, None, site))
+        cursor = await self.run(bound, site, partial(work.open_cursor, bound=bound))
+        return SQLiteCursor(self._thread, cursor)
+
+    async def run(self, bound: Bound, site: CallSite, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Do the job of a statement, in its turn if it may write."""
+        if self._turn is not None:
+            self._turn.sql = bound.statement.sql
+        session = work.changes_session(bound.statement)
+        if session:
+            self._clean = False
+        if (bound.statement.verb is Verb.READ or session) and not self._shared:
+            return await self._thread.submit(job)
+        async with self._writing(site):
+            return await self._thread.submit(job)
+
+    @contextlib.asynccontextmanager
+    async def _writing(self, site: CallSite) -> AsyncIterator[None]:
+        """Wait for the turn to write, unless a transaction on this connection has it."""
+        if self._begun or (self._thread.in_transaction and not self._shared):
+            yield
+            return
+        turn = await self._turns.take(site)
+        try:
+            yield
+        finally:
+            self._turns.give(turn)
+
+    async def begin(self, options: Mapping[str, Any], site: CallSite, *, lazy: bool) -> None:
+        """Begin a transaction that can write from its start, or one that reads a snapshot."""
+        readonly = _readonly(options)
+        waits = not (readonly or lazy)
+        if waits or self._shared:
+            self._turn = await self._turns.take(site)
+        self._begun = True
+        self._readonly = readonly
+        # IMMEDIATE: a transaction that reads first and then writes cannot fail at that point.
+        sql = "BEGIN IMMEDIATE" if waits else "BEGIN"
+        try:
+            await self._thread.submit(partial(work.begin, sql=sql, readonly=readonly))
+        except BaseException:
+            # Cancelled, it may have begun in the thread all the same.
+            self._clean_up()
+            raise
+
+    async def commit(self) -> None:
+        """Commit."""
+        await self._thread.submit(partial(work.commit, readonly=self._readonly))
+        self._finish()
+
+    async def rollback(self) -> None:
+        """Roll back, if a transaction is open still."""
+        await self._clean_up()
+
+    async def savepoint(self, name: str) -> None:
+        """Set a savepoint."""
+        await self._thread.submit(partial(work.savepoint, sql=f"SAVEPOINT {name}"))
+
+    async def release_savepoint(self, name: str) -> None:
+        """Keep what happened since the savepoint."""
+        await self._thread.submit(partial(work.savepoint, sql=f"RELEASE {name}"))
+
+    async def rollback_to_savepoint(self, name: str) -> None:
+        """Undo what happened since the savepoint, and remove it."""
+        await self._thread.submit(partial(work.rollback_to_savepoint, name=name), essential=True)
+
+    def release(self) -> None:
+        """Give the connection back; what is open on it is rolled back first."""
+        give_back, self._give_back = self._give_back, None
+        if give_back is None:
+            return
+        if self._thread.closing:
+            self._finish()
+            return
+        if not self._begun and (self._shared or not self._thread.in_transaction):
+            give_back(self._thread, self._clean)
+            return
+
+        def cleaned(future: asyncio.Future[None]) -> None:
+            give_back(self._thread, self._clean and future.exception() is None)
+
+        self._clean_up().add_done_callback(cleaned)
+
+    def _clean_up(self) -> asyncio.Future[None]:
+        """Roll back and give the turn back, even where whoever waits for it is cancelled."""
+        job = partial(work.rollback, readonly=self._readonly)
+        done = self._thread.submit(job, essential=True)
+        done.add_done_callback(self._finish)
+        return done
+
+    def _finish(self, _: object = None) -> None:
+        self._begun = self._readonly = False
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            self._turns.give(turn)
+
+
+def _readonly(options: Mapping[str, Any]) -> bool:
+    """Read what SQLite has of the options of a transaction.
+
+    Raises:
+        UnknownOptionError: for others, and for an isolation level that SQLite does not have.
+    """
+    stray = sorted(options.keys() - {"isolation", "readonly"})
+    if stray:
+        raise UnknownOptionError(
+            f"A transaction on SQLite has no option {stray[0]!r}: it has isolation and readonly."
+        )
+    isolation = options.get("isolation")
+    if isolation is not None and str(isolation).lower() != "serializable":
+        raise UnknownOptionError(
+            f"SQLite has no isolation level {isolation!r}: its transactions are always "
+            "'serializable'. Leave isolation= out, or write isolation='serializable'."
+        )
+    return bool(options.get("readonly", False))
+
+
+class SQLiteCursor:
+    """An open result, read in pieces of a bounded number of rows.
+
+    Args:
+        thread: the thread that the cursor belongs to.
+        cursor: the driver's cursor.
+    """
+
+    def __init__(self, thread: ConnectionThread, cursor: sqlite3.Cursor) -> None:
+        self._thread = thread
+        self._cursor: sqlite3.Cursor | None = cursor
+        self._names = work.column_names(cursor)
+
+    async def fetch(self) -> Rows:
+        """Return the next rows; none at the end."""
+        cursor = self._cursor
+        if cursor is None:
+            return Rows(self._names, ())
+        rows = await self._thread.submit(lambda _: cursor.fetchmany(_CHUNK))
+        return Rows(self._names, rows)
+
+    def close(self) -> None:
+        """Free the cursor."""
+        cursor, self._cursor = self._cursor, None
+        if cursor is not None:
+            self._thread.post(lambda _: cursor.close())
+
+
+class FetchedCursor:
+    """The interface of a cursor over rows that are here already.
+
+    Args:
+        rows: the rows.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    async def fetch(self) -> Rows:
+        """Return all rows the first time, none after that."""
+        rows = self._rows
+        self._rows = Rows(rows.names, ())
+        return rows
+
+    def close(self) -> None:
+        """Drop the rows."""
+        self._rows = Rows((), ())

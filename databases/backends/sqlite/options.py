@@ -1,0 +1,88 @@
+"""The options of a SQLite database, read from its URL and from keywords of ``Database``."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+from databases.exceptions import UnknownOptionError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from databases.url import DatabaseURL
+
+_URI_PARAMETERS = ("cache", "immutable", "mode", "modeof", "nolock", "psow", "vfs")
+"""What SQLite itself reads from the URI of a file. Source: sqlite.org/uri.html, section 3.3."""
+
+_NEEDLESS = ("check_same_thread", "uri")
+"""Options of ``sqlite3.connect`` that databases 0.9 passed on, and that the engine settles."""
+
+_KNOWN = ("timeout", *_URI_PARAMETERS)
+
+
+@dataclass(frozen=True, slots=True)
+class SQLiteOptions:
+    """How a SQLite database is opened.
+
+    Args:
+        address: the URI for ``sqlite3.connect``, absolute where it names a file.
+        in_memory: whether the database is in memory, and so lives in one connection alone.
+        directory: the directory of the file, or None for a database in memory.
+        timeout: how long to wait for a lock, in seconds.
+    """
+
+    address: str
+    in_memory: bool
+    directory: Path | None
+    timeout: float
+
+    @classmethod
+    def read(cls, url: DatabaseURL, keywords: Mapping[str, Any]) -> SQLiteOptions:
+        """Read the options of a database.
+
+        Raises:
+            UnknownOptionError: for an option that SQLite does not have, or a timeout that is not a
+                number of seconds.
+        """
+        given = {**url.options, **keywords}
+        for name in given:
+            if name not in _KNOWN and name not in _NEEDLESS:
+                raise UnknownOptionError(_unknown(name))
+        uri = {name: str(given[name]) for name in _URI_PARAMETERS if name in given}
+        name = url.database.removeprefix("file:")
+        in_memory = name in ("", ":memory:") or uri.get("mode") == "memory"
+        timeout = _seconds(given.get("timeout", 30.0))
+        if in_memory:
+            address = "file:" + quote(name or ":memory:", safe=":/")
+            directory = None
+        else:
+            # Connections are opened later too, when the working directory may be another.
+            path = Path(name).absolute()
+            address = path.as_uri()
+            directory = path.parent
+        return cls(address + ("?" + urlencode(uri) if uri else ""), in_memory, directory, timeout)
+
+
+def _seconds(value: Any) -> float:
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not 0 <= seconds <= 86_400:
+        raise UnknownOptionError(
+            f"The SQLite option timeout is a number of seconds from 0 to 86400, not {value!r}: "
+            "write sqlite:///./test.db?timeout=30"
+        )
+    return seconds
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, _KNOWN, n=1)
+    advice = f"did you mean {near[0]!r}? " if near else ""
+    return f"SQLite has no option {name!r}: {advice}It has {', '.join(sorted(_KNOWN))}."

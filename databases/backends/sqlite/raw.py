@@ -1,0 +1,208 @@
+"""What ``connection.raw_connection`` is on SQLite: the driver's connection, made awaitable.
+
+Code written for databases 0.9 knows it as aiosqlite's ``Connection``; the part of that surface
+which such code uses is here. ``run`` reaches everything else of ``sqlite3``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Sequence
+    from types import TracebackType
+
+    from databases.backends.sqlite.worker import ConnectionThread
+
+T = TypeVar("T")
+
+
+class RawConnection:
+    """SQLite's own connection, each method run in the connection's thread.
+
+    Args:
+        thread: the connection and its thread.
+
+    Example:
+        >>> import asyncio, databases
+        >>> async def main():
+        ...     async with databases.Database("sqlite://") as database:
+        ...         async with database.connection() as connection:
+        ...             raw = connection.raw_connection
+        ...             await raw.executescript("CREATE TABLE a (x); INSERT INTO a VALUES (1)")
+        ...             async with raw.execute("SELECT x FROM a") as cursor:
+        ...                 return await cursor.fetchall()
+        >>> asyncio.run(main())
+        [(1,)]
+    """
+
+    def __init__(self, thread: ConnectionThread) -> None:
+        self._thread = thread
+
+    async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Call a function with the ``sqlite3.Connection``, in its thread, and return its result."""
+        return await self._thread.submit(function)
+
+    def cursor(self) -> Opening:
+        """Open a cursor: ``await raw.cursor()`` or ``async with raw.cursor() as cursor``."""
+        return self._open(lambda connection: connection.cursor())
+
+    def execute(self, sql: str, parameters: Any = ()) -> Opening:
+        """Run a statement in the driver's own SQL; await it, or enter it, for its cursor."""
+        return self._open(lambda connection: connection.execute(sql, parameters))
+
+    def executemany(self, sql: str, parameters: Iterable[Any]) -> Opening:
+        """Run a statement for each of many sets of parameters."""
+        return self._open(lambda connection: connection.executemany(sql, parameters))
+
+    def executescript(self, sql: str) -> Opening:
+        """Run several statements, separated by semicolons; commits an open transaction first."""
+        return self._open(lambda connection: connection.executescript(sql))
+
+    async def execute_fetchall(self, sql: str, parameters: Any = ()) -> list[Any]:
+        """Run a statement and return all its rows."""
+        return await self.run(lambda connection: connection.execute(sql, parameters).fetchall())
+
+    async def execute_insert(self, sql: str, parameters: Any = ()) -> tuple[int] | None:
+        """Run an INSERT and return ``(last_insert_rowid,)``."""
+
+        def insert(connection: sqlite3.Connection) -> tuple[int] | None:
+            made = connection.execute(sql, parameters).lastrowid
+            return None if made is None else (made,)
+
+        return await self.run(insert)
+
+    async def commit(self) -> None:
+        """Commit the transaction that is open, if one is."""
+        await self.run(lambda connection: connection.commit())
+
+    async def rollback(self) -> None:
+        """Roll back the transaction that is open, if one is."""
+        await self.run(lambda connection: connection.rollback())
+
+    async def create_function(
+        self, name: str, narg: int, func: Callable[..., Any], deterministic: bool = False
+    ) -> None:
+        """Define a function of SQL, called in the connection's thread."""
+        await self.run(
+            lambda connection: connection.create_function(
+                name, narg, func, deterministic=deterministic
+            )
+        )
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self._thread.in_transaction
+
+    def _open(self, function: Callable[[sqlite3.Connection], sqlite3.Cursor]) -> Opening:
+        async def opened() -> RawCursor:
+            return RawCursor(self._thread, await self._thread.submit(function))
+
+        return Opening(opened)
+
+
+class RawCursor:
+    """SQLite's own cursor, each method run in the connection's thread.
+
+    Args:
+        thread: the connection and its thread.
+        cursor: the driver's cursor.
+    """
+
+    def __init__(self, thread: ConnectionThread, cursor: sqlite3.Cursor) -> None:
+        self._thread = thread
+        self._cursor = cursor
+
+    async def execute(self, sql: str, parameters: Any = ()) -> RawCursor:
+        """Run a statement on this cursor."""
+        await self._thread.submit(lambda _: self._cursor.execute(sql, parameters))
+        return self
+
+    async def executemany(self, sql: str, parameters: Iterable[Any]) -> RawCursor:
+        """Run a statement for each of many sets of parameters."""
+        await self._thread.submit(lambda _: self._cursor.executemany(sql, parameters))
+        return self
+
+    async def executescript(self, sql: str) -> RawCursor:
+        """Run several statements, separated by semicolons."""
+        await self._thread.submit(lambda _: self._cursor.executescript(sql))
+        return self
+
+    async def fetchone(self) -> Any:
+        """Return the next row, or None."""
+        return await self._thread.submit(lambda _: self._cursor.fetchone())
+
+    async def fetchmany(self, size: int | None = None) -> list[Any]:
+        """Return the next ``size`` rows (``arraysize`` of them where not given)."""
+        count = self._cursor.arraysize if size is None else size
+        return await self._thread.submit(lambda _: self._cursor.fetchmany(count))
+
+    async def fetchall(self) -> list[Any]:
+        """Return the rows that are left."""
+        return await self._thread.submit(lambda _: self._cursor.fetchall())
+
+    async def close(self) -> None:
+        """Close the cursor."""
+        await self._thread.submit(lambda _: self._cursor.close())
+
+    @property
+    def lastrowid(self) -> int | None:
+        """The id that the last INSERT made."""
+        return self._cursor.lastrowid
+
+    @property
+    def rowcount(self) -> int:
+        """The number of rows that the last statement changed; -1 where it changes none."""
+        return self._cursor.rowcount
+
+    @property
+    def description(self) -> Sequence[Any] | None:
+        """The columns of the result, as the driver describes them."""
+        return self._cursor.description
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        while rows := await self.fetchmany(64):
+            for row in rows:
+                yield row
+
+    async def __aenter__(self) -> RawCursor:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+class Opening:
+    """A cursor on its way: await it, or enter it to have it closed at the end.
+
+    Args:
+        opened: makes the cursor.
+    """
+
+    def __init__(self, opened: Callable[[], Awaitable[RawCursor]]) -> None:
+        self._opened = opened
+        self._cursor: RawCursor | None = None
+
+    def __await__(self) -> Generator[Any, Any, RawCursor]:
+        return self._opened().__await__()
+
+    async def __aenter__(self) -> RawCursor:
+        self._cursor = await self._opened()
+        return self._cursor
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._cursor is not None:
+            await self._cursor.close()

@@ -1,0 +1,203 @@
+"""What is done on a SQLite connection, in its thread: one function for each kind of work."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+
+from databases.backends.base import Rows
+from databases.exceptions import TransactionStateError
+from databases.statements import Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from databases.backends.sqlite.options import SQLiteOptions
+    from databases.statements import Batch, Bound, Statement
+
+_CACHED_STATEMENTS = 500
+
+_FORGET_ROWID = "INSERT OR REPLACE INTO temp.databases_last_rowid VALUES (0)"
+"""Sets SQLite's last_insert_rowid() to 0. Otherwise an INSERT that inserts no rowid (an upsert that
+updates, a table WITHOUT ROWID) would seem to have made the id of an earlier one."""
+
+_NO_SESSION_STATE = re.compile(
+    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*"
+    r"(?:(?:CREATE\s+(?!TEMP)|DROP|ALTER|REINDEX|ANALYZE|VACUUM)\b|$)",
+    re.DOTALL | re.IGNORECASE,
+)
+
+
+def changes_session(statement: Statement) -> bool:
+    """Whether a statement may leave state in its connection: PRAGMA, ATTACH, TEMP, BEGIN."""
+    return statement.verb is Verb.OTHER and _NO_SESSION_STATE.match(statement.sql) is None
+
+
+def open_connection(options: SQLiteOptions) -> sqlite3.Connection:
+    """Open a connection as the engine wants it: autocommit, waiting for locks, in WAL mode."""
+    try:
+        connection = sqlite3.connect(
+            options.address,
+            timeout=options.timeout,
+            isolation_level=None,
+            uri=True,
+            cached_statements=_CACHED_STATEMENTS,
+            # Cursors that nobody wants any more are freed by whichever thread drops them.
+            check_same_thread=False,
+        )
+    except sqlite3.OperationalError as error:
+        if options.directory is not None:
+            _explain_open(error, options)
+        raise
+    try:
+        _set_up(connection, options)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _set_up(connection: sqlite3.Connection, options: SQLiteOptions) -> None:
+    try:
+        mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        error.add_note(f"The file is {options.address}")
+        raise
+    if not options.in_memory and mode != "wal":
+        # Readers and the writer do not wait for each other in WAL mode. A file that is read-only,
+        # or in use by somebody else, stays in the mode that it has.
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+        except sqlite3.OperationalError:
+            pass
+    connection.execute("CREATE TEMP TABLE databases_last_rowid (id INTEGER PRIMARY KEY)").close()
+
+
+def _explain_open(error: sqlite3.Error, options: SQLiteOptions) -> None:
+    directory = options.directory
+    assert directory is not None
+    error.add_note(f"The file is {options.address}")
+    if not directory.is_dir():
+        error.add_note(f"Its directory does not exist: create it with `mkdir -p {directory}`")
+
+
+def fetch(connection: sqlite3.Connection, bound: Bound, limit: int | None) -> Rows:
+    """Run a statement and take its rows."""
+    statement, arguments = bound
+    cursor = connection.execute(statement.sql, arguments)
+    try:
+        # What writes has to be run to its end, or its failure would go unseen.
+        if limit is None or statement.verb is not Verb.READ:
+            rows = cursor.fetchall()[:limit]
+        else:
+            rows = cursor.fetchmany(limit)
+        return Rows(column_names(cursor), rows)
+    finally:
+        cursor.close()
+
+
+def open_cursor(connection: sqlite3.Connection, bound: Bound) -> sqlite3.Cursor:
+    """Start a statement whose rows are taken later."""
+    return connection.execute(bound.statement.sql, bound.arguments)
+
+
+def execute(connection: sqlite3.Connection, bound: Bound) -> int | None:
+    """Run a statement; return the id of what an INSERT made, else the number of rows changed."""
+    statement, arguments = bound
+    if statement.verb is Verb.INSERT:
+        connection.execute(_FORGET_ROWID).close()
+    cursor = connection.execute(statement.sql, arguments)
+    try:
+        if statement.verb is Verb.READ:
+            return -1
+        cursor.fetchall()
+        made = cursor.lastrowid if statement.verb is Verb.INSERT and cursor.rowcount else 0
+        return made or cursor.rowcount
+    finally:
+        cursor.close()
+
+
+def execute_many(connection: sqlite3.Connection, batches: list[Batch]) -> None:
+    """Run every row of every batch, or leave nothing of them."""
+    if connection.in_transaction:
+        begin, keep, undo = (
+            "SAVEPOINT databases_many",
+            "RELEASE databases_many",
+            "ROLLBACK TO databases_many; RELEASE databases_many",
+        )
+    else:
+        begin, keep, undo = "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"
+    connection.execute(begin).close()
+    try:
+        for statement, rows in batches:
+            if statement.verb in (Verb.INSERT, Verb.WRITE):
+                connection.executemany(statement.sql, rows).close()
+            else:
+                for row in rows:
+                    connection.execute(statement.sql, row).close()
+        connection.execute(keep).close()
+    except BaseException:
+        for sql in undo.split("; "):
+            _end(connection, sql)
+        raise
+
+
+def begin(connection: sqlite3.Connection, sql: str, *, readonly: bool) -> None:
+    """Begin a transaction, as ``sql`` says."""
+    if readonly:
+        connection.execute("PRAGMA query_only = ON").close()
+    connection.execute(sql).close()
+
+
+def commit(connection: sqlite3.Connection, *, readonly: bool) -> None:
+    """Commit the transaction that is open.
+
+    Raises:
+        TransactionStateError: where SQLite has rolled it back itself meanwhile.
+    """
+    _expect_transaction(connection)
+    connection.execute("COMMIT").close()
+    if readonly:
+        connection.execute("PRAGMA query_only = OFF").close()
+
+
+def rollback(connection: sqlite3.Connection, *, readonly: bool) -> None:
+    """Roll back, if a transaction is open."""
+    _end(connection, "ROLLBACK")
+    if readonly:
+        connection.execute("PRAGMA query_only = OFF").close()
+
+
+def savepoint(connection: sqlite3.Connection, sql: str) -> None:
+    """Set, release or roll back to a savepoint."""
+    _expect_transaction(connection)
+    connection.execute(sql).close()
+
+
+def rollback_to_savepoint(connection: sqlite3.Connection, name: str) -> None:
+    """Undo what happened since a savepoint, and remove it."""
+    _end(connection, f"ROLLBACK TO {name}")
+    _end(connection, f"RELEASE {name}")
+
+
+def _end(connection: sqlite3.Connection, sql: str) -> None:
+    # A full disk, a conflict clause or a trigger can have made SQLite roll back everything.
+    if connection.in_transaction:
+        connection.execute(sql).close()
+
+
+def _expect_transaction(connection: sqlite3.Connection) -> None:
+    if not connection.in_transaction:
+        raise TransactionStateError(
+            "SQLite has rolled this transaction back already: a statement in it failed with "
+            "ON CONFLICT ROLLBACK, RAISE(ROLLBACK), a full disk or an input/output error. "
+            "Nothing of it is kept; run it again as a whole."
+        )
+
+
+def column_names(cursor: sqlite3.Cursor) -> tuple[str, ...]:
+    """The names of a result's columns; none where the statement has no result."""
+    description: Sequence[Any] = cursor.description or ()
+    return tuple([column[0] for column in description])

@@ -1,0 +1,124 @@
+"""Connection: one connection to the database, held for a while."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from databases.exceptions import StateError
+from databases.pending import CallSite
+from databases.queries import Queries
+from databases.transaction import Transaction, TransactionStack
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from databases.backends.base import BackendConnection, Cursor, Runner
+    from databases.engine import Engine
+    from databases.statements import Bound, Statements
+
+
+class Connection(Queries):
+    """One connection to the database, acquired by ``async with database.connection()``.
+
+    It can be entered again inside, also by other tasks that it is handed to; the last one to leave
+    gives it back.
+
+    Args:
+        engine: what it belongs to.
+        site: where it was asked for.
+    """
+
+    _called = "connection"
+
+    def __init__(self, engine: Engine, site: CallSite) -> None:
+        self._engine = engine
+        self._site = site
+        self._held: BackendConnection | None = None
+        self._depth = 0
+        self._entering: asyncio.Lock | None = None
+        self.transactions = TransactionStack()
+
+    @property
+    def is_acquired(self) -> bool:
+        """Whether it is held now."""
+        return self._held is not None
+
+    async def __aenter__(self) -> Connection:
+        import asyncio
+
+        if self._held is None:
+            if self._entering is None:
+                self._entering = asyncio.Lock()
+            async with self._entering:
+                if self._held is None:
+                    backend = self._engine.backend("connection", self._site)
+                    self._held = await backend.acquire(self._site)
+        self._depth += 1
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        self._depth -= 1
+        held = self._held
+        if self._depth == 0 and held is not None:
+            self._held = None
+            held.release()
+
+    def transaction(self, *, force_rollback: bool = False, **options: Any) -> Transaction:
+        """Return a transaction on this connection; inside another one it is a savepoint.
+
+        Args:
+            force_rollback: roll back at the end of the block, whatever happened.
+            **options: the backend's. SQLite: ``readonly``, ``isolation="serializable"``.
+                PostgreSQL: ``isolation``, ``readonly``, ``deferrable``.
+        """
+        return Transaction(lambda: self, CallSite(sys._getframe(1)), force_rollback, options)
+
+    @property
+    def raw_connection(self) -> Any:
+        """The driver's own connection. On SQLite an awaitable surface of it, like aiosqlite's.
+
+        Raises:
+            StateError: where the connection is not acquired.
+        """
+        return self.held("raw_connection", self._site).raw
+
+    def held(self, method: str, site: CallSite) -> BackendConnection:
+        """Return the backend's connection.
+
+        Raises:
+            NotConnectedError: where the database is not connected.
+            StateError: where this connection is not acquired.
+        """
+        self._engine.backend(method, site)
+        if self._held is None:
+            raise StateError(
+                f"connection.{method}: this connection is not acquired.\n  {site}\n"
+                "  wrong:  connection = database.connection()\n"
+                "  right:  async with database.connection() as connection: ..."
+            )
+        return self._held
+
+    def _runner(self, method: str, site: CallSite) -> tuple[Runner, Statements]:
+        return self.held(method, site), self._engine.statements
+
+    async def _open_cursor(
+        self, bound: Bound, method: str, site: CallSite
+    ) -> tuple[Cursor, Callable[[], None]]:
+        return await self.held(method, site).open_cursor(bound, site), _nothing
+
+    def __repr__(self) -> str:
+        state = "acquired" if self._held is not None else "not acquired"
+        return f"<Connection {state}, asked for at {self._site}>"
+
+
+def _nothing() -> None:
+    """What there is to free for a cursor on a connection that its user holds."""

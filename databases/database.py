@@ -1,0 +1,244 @@
+"""Database: what an application connects, queries and disconnects."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import sys
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
+
+from databases.connection import Connection
+from databases.engine import Engine, backend_path
+from databases.pending import CallSite, Pending, mark_as_coroutine_functions
+from databases.queries import Queries
+from databases.transaction import Transaction
+from databases.url import DatabaseURL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from types import TracebackType
+
+    from databases.backends.base import Cursor, Runner
+    from databases.statements import Bound, Statements
+
+
+class Database(Queries):
+    """A database, used from any number of tasks at once.
+
+    Args:
+        url: its address, such as ``"sqlite:///./test.db"``; ``"sqlite://"`` is one in memory.
+        force_rollback: keep nothing: all tasks share one connection and one transaction, which is
+            rolled back at disconnect. For tests.
+        **options: the backend's; they win over the options in the URL. SQLite: ``timeout``, the
+            longest time to wait for another's transaction, in seconds (30).
+
+    Raises:
+        InvalidURLError: (a ``TypeError``) where ``url`` is not an address.
+        UnknownBackendError: (a ``KeyError``) for a scheme that is not supported.
+
+    Example:
+        >>> import asyncio, databases
+        >>> async def main():
+        ...     async with databases.Database("sqlite://") as database:
+        ...         await database.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, name)")
+        ...         await database.execute("INSERT INTO users (name) VALUES (:n)", {"n": "Ada"})
+        ...         return await database.fetch_all("SELECT * FROM users")
+        >>> asyncio.run(main())
+        [<Record id=1, name='Ada'>]
+    """
+
+    SUPPORTED_BACKENDS: ClassVar[dict[str, str]] = {
+        "mysql": "databases.backends.mysql:MySQLBackend",
+        "mysql+asyncmy": "databases.backends.asyncmy:AsyncMyBackend",
+        "postgres": "databases.backends.postgres:PostgresBackend",
+        "postgresql": "databases.backends.postgres:PostgresBackend",
+        "postgresql+aiopg": "databases.backends.aiopg:AiopgBackend",
+        "sqlite": "databases.backends.sqlite:SQLiteBackend",
+        "sqlite+aiosqlite": "databases.backends.sqlite:SQLiteBackend",
+    }
+    """URL scheme -> backend, as ``"module:Class"``."""
+
+    def __init__(
+        self, url: str | DatabaseURL, *, force_rollback: bool = False, **options: Any
+    ) -> None:
+        _mark_coroutine_functions()
+        self.url = DatabaseURL(url)
+        self.options = options
+        self._force_rollback = force_rollback
+        self._engine = Engine(self.url, options, backend_path(self.url, self.SUPPORTED_BACKENDS))
+        # A task's own Connection; a child task does not inherit it.
+        self._connections: WeakKeyDictionary[asyncio.Task[Any], Connection] = WeakKeyDictionary()
+        # The one connection of everybody under force_rollback, and its transaction.
+        self._shared: Connection | None = None
+        self._ground: Transaction | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether ``connect()`` has been awaited, and ``disconnect()`` has not."""
+        return self._engine.connected
+
+    def connect(self) -> Pending[None]:
+        """Connect; nothing happens where it is connected already.
+
+        Raises:
+            BackendUnavailableError: where the backend or its driver cannot be imported.
+            UnknownOptionError: for an option that the backend does not have.
+            DriverError: where the database cannot be reached or opened.
+        """
+        return self._engine.calls_connect(
+            Pending("database.connect", sys._getframe(1), self._connect)
+        )
+
+    def disconnect(self) -> Pending[None]:
+        """Disconnect; nothing happens where it is not connected."""
+        return Pending("database.disconnect", sys._getframe(1), self._disconnect)
+
+    async def __aenter__(self) -> Database:
+        await self._connect(CallSite(sys._getframe()))
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        await self._disconnect(CallSite(sys._getframe()))
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncIterator[None]:
+        """Connect for as long as an application runs: ``FastAPI(lifespan=database.lifespan)``.
+
+        Args:
+            app: the application, which is not used.
+
+        Example:
+            >>> import databases, fastapi
+            >>> database = databases.Database("sqlite://")
+            >>> app = fastapi.FastAPI(lifespan=database.lifespan)
+        """
+        async with self:
+            yield
+
+    def connection(self) -> Connection:
+        """Return this task's connection, for ``async with``; the same one inside as outside."""
+        return self._connection(CallSite(sys._getframe(1)))
+
+    def transaction(self, *, force_rollback: bool = False, **options: Any) -> Transaction:
+        """Return a transaction on this task's connection; inside another one it is a savepoint.
+
+        Args:
+            force_rollback: roll back at the end of the block, whatever happened.
+            **options: the backend's. SQLite: ``readonly``, ``isolation="serializable"``.
+                PostgreSQL: ``isolation``, ``readonly``, ``deferrable``.
+
+        Example:
+            >>> import asyncio, databases
+            >>> async def main():
+            ...     async with databases.Database("sqlite://") as database:
+            ...         await database.execute("CREATE TABLE a (x)")
+            ...         async with database.transaction(force_rollback=True):
+            ...             await database.execute("INSERT INTO a VALUES (1)")
+            ...         return await database.fetch_val("SELECT count(*) FROM a")
+            >>> asyncio.run(main())
+            0
+        """
+        site = CallSite(sys._getframe(1))
+        return Transaction(lambda: self._connection(site), site, force_rollback, options)
+
+    @contextlib.contextmanager
+    def force_rollback(self) -> Iterator[None]:
+        """Within the block, ``connect()`` behaves as with ``Database(force_rollback=True)``."""
+        before, self._force_rollback = self._force_rollback, True
+        try:
+            yield
+        finally:
+            self._force_rollback = before
+
+    async def _connect(self, site: CallSite) -> None:
+        if not await self._engine.connect() or not self._force_rollback:
+            return
+        shared = Connection(self._engine, site)
+        self._ground = Transaction(lambda: shared, site, True, {}, ground=True)
+        try:
+            await self._ground.start()
+        except BaseException:
+            await self._engine.disconnect(site)
+            raise
+        self._shared = shared
+
+    async def _disconnect(self, site: CallSite) -> None:
+        ground, self._ground, self._shared = self._ground, None, None
+        try:
+            if ground is not None and ground.is_active:
+                await ground.rollback()
+        finally:
+            await self._engine.disconnect(site)
+
+    def _connection(self, site: CallSite) -> Connection:
+        if self._shared is not None:
+            return self._shared
+        import asyncio
+
+        task = asyncio.current_task()
+        if task is None:
+            return Connection(self._engine, site)
+        connection = self._connections.get(task)
+        if connection is None:
+            connection = self._connections[task] = Connection(self._engine, site)
+        return connection
+
+    def _held_connection(self) -> Connection | None:
+        """The connection that this task's statements go to, if it holds one."""
+        if self._shared is not None:
+            return self._shared
+        if not self._connections:
+            return None
+        import asyncio
+
+        task = asyncio.current_task()
+        connection = None if task is None else self._connections.get(task)
+        return connection if connection is not None and connection.is_acquired else None
+
+    def _runner(self, method: str, site: CallSite) -> tuple[Runner, Statements]:
+        backend = self._engine.backend(f"database.{method}", site)
+        connection = self._held_connection()
+        if connection is not None:
+            return connection.held(method, site), self._engine.statements
+        return backend, self._engine.statements
+
+    async def _open_cursor(
+        self, bound: Bound, method: str, site: CallSite
+    ) -> tuple[Cursor, Callable[[], None]]:
+        connection = self._held_connection()
+        if connection is not None:
+            return await connection._open_cursor(bound, method, site)
+        held = await self._engine.backend(method, site).acquire(site)
+        try:
+            return await held.open_cursor(bound, site), held.release
+        except BaseException:
+            held.release()
+            raise
+
+    def __repr__(self) -> str:
+        state = "connected" if self.is_connected else "not connected"
+        return f"<Database {self.url.obscure_password} ({state})>"
+
+
+@functools.cache
+def _mark_coroutine_functions() -> None:
+    mark_as_coroutine_functions(
+        Database.connect,
+        Database.disconnect,
+        Queries.fetch_all,
+        Queries.fetch_one,
+        Queries.fetch_val,
+        Queries.execute,
+        Queries.execute_many,
+        Transaction.start,
+        Transaction.commit,
+        Transaction.rollback,
+    )

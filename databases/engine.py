@@ -1,0 +1,127 @@
+"""Engine: the backend of one Database, loaded at the first connect, and whether it is connected."""
+
+from __future__ import annotations
+
+import importlib
+
+from databases.exceptions import BackendUnavailableError, NotConnectedError, UnknownBackendError
+from databases.statements import Statements
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Mapping
+    from typing import Any
+
+    from databases.backends.base import Backend
+    from databases.pending import CallSite, Pending
+    from databases.url import DatabaseURL
+
+
+class Engine:
+    """What a Database and its Connections run their queries on.
+
+    Args:
+        url: the address of the database.
+        options: the backend's options.
+        path: the backend's class, as ``"module:Class"``.
+    """
+
+    def __init__(self, url: DatabaseURL, options: Mapping[str, Any], path: str) -> None:
+        self._url = url
+        self._options = options
+        self._path = path
+        self._backend: Backend | None = None
+        self._connecting: asyncio.Lock | None = None
+        self._last_connect: Pending[None] | None = None
+        self._disconnected_at: CallSite | None = None
+        self.connected = False
+        self.statements: Statements
+
+    def calls_connect(self, pending: Pending[None]) -> Pending[None]:
+        """Remember a call of ``connect()``: one never awaited explains the error that follows."""
+        if not self.connected:
+            self._last_connect = pending
+        return pending
+
+    async def connect(self) -> bool:
+        """Connect; False where it was connected already."""
+        import asyncio
+
+        if self._connecting is None:
+            self._connecting = asyncio.Lock()
+        async with self._connecting:
+            if self.connected:
+                return False
+            self._last_connect = None
+            if self._backend is None:
+                self._backend = self._load()(self._url, self._options)
+                self.statements = Statements(self._backend.dialect)
+            await self._backend.connect()
+            self.connected = True
+            return True
+
+    async def disconnect(self, site: CallSite) -> None:
+        """Disconnect; nothing happens where it was not connected."""
+        if not self.connected or self._backend is None:
+            return
+        self.connected = False
+        self._disconnected_at = site
+        await self._backend.disconnect()
+
+    def backend(self, method: str, site: CallSite) -> Backend:
+        """Return the connected backend.
+
+        Raises:
+            NotConnectedError: where there is none; the message says what to write, and where.
+        """
+        if self.connected and self._backend is not None:
+            return self._backend
+        raise self._not_connected(method, site)
+
+    def _load(self) -> type[Backend]:
+        module, _, name = self._path.partition(":")
+        try:
+            return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+        except (ImportError, AttributeError) as error:
+            raise BackendUnavailableError(
+                f"This release cannot connect to {self._url.scheme}:// yet ({error}). "
+                'SQLite works: "sqlite:///./test.db".'
+            ) from error
+
+    def _not_connected(self, method: str, site: CallSite) -> NotConnectedError:
+        lines = [f"{method}() needs a connected database, and this one is not.", f"  {site}"]
+        forgotten = self._last_connect
+        if forgotten is not None:
+            lines += ["database.connect() was called but not awaited:", forgotten.advice()]
+        elif self._disconnected_at is not None:
+            lines.append(f"It was disconnected at:\n  {self._disconnected_at}")
+            lines.append(_HOW)
+        else:
+            lines.append(_HOW)
+        return NotConnectedError("\n".join(lines))
+
+
+_HOW = """\
+Write `await database.connect()` before the first query. Where an application does that:
+  FastAPI, Starlette:  app = FastAPI(lifespan=database.lifespan)
+  or, older:           @app.on_event("startup")
+                       async def startup():
+                           await database.connect()
+  a script:            async with database: ..."""
+
+
+def backend_path(url: DatabaseURL, supported: Mapping[str, str]) -> str:
+    """Find the backend for a URL.
+
+    Raises:
+        UnknownBackendError: (a ``KeyError``) for a scheme that is not supported.
+    """
+    try:
+        return supported[url.scheme]
+    except KeyError:
+        raise UnknownBackendError(
+            f"There is no backend for the URL scheme {url.scheme!r}. "
+            f"Known schemes: {', '.join(sorted(supported))}. "
+            'A file of SQLite is written "sqlite:///./test.db".'
+        ) from None

@@ -1,0 +1,184 @@
+"""Every error that this library raises.
+
+The tree::
+
+    DatabaseError
+    ├── StateError (AssertionError)           something was used in the wrong order
+    │   ├── NotConnectedError                 a query before connect(), or after disconnect()
+    │   └── TransactionStateError             a transaction was started or ended out of order
+    ├── ForgottenAwaitError (TypeError)       a result was used that nobody awaited
+    ├── QueryTypeError (TypeError)            a query that is neither SQL text nor SQLAlchemy Core
+    ├── BindError (sqlalchemy's own too)      bind names and values do not fit together
+    ├── ConfigurationError                    the Database cannot be set up as written
+    │   ├── InvalidURLError (ValueError)
+    │   ├── UnknownBackendError (KeyError)
+    │   ├── UnknownOptionError (TypeError)
+    │   └── BackendUnavailableError (ImportError)
+    ├── WaitTimeoutError (TimeoutError)       another task held what this one waited for
+    └── DriverError (the driver's own too)    the database refused or failed
+        ├── InterfaceError
+        ├── DataError
+        ├── OperationalError
+        ├── IntegrityError
+        ├── InternalError
+        ├── ProgrammingError
+        └── NotSupportedError
+
+A ``DriverError`` is always an instance of the driver's own class as well: a duplicate key on
+SQLite is caught by ``except databases.exceptions.IntegrityError`` and by
+``except sqlite3.IntegrityError``. Its ``args`` and text are the driver's; the SQL and the place of
+the call are added as notes, which a traceback shows.
+
+The names below ``DriverError`` are those of the Python Database API (PEP 249, "Exceptions").
+"""
+
+from __future__ import annotations
+
+import types
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    ErrorT = TypeVar("ErrorT", bound="DatabaseError")
+
+
+class DatabaseError(Exception):
+    """The base of every error raised by this library."""
+
+
+class StateError(DatabaseError, AssertionError):
+    """Something was used in the wrong order."""
+
+
+class NotConnectedError(StateError):
+    """A query ran before ``await database.connect()``, or after ``disconnect()``."""
+
+
+class TransactionStateError(StateError):
+    """A transaction was started or ended out of order."""
+
+
+class ForgottenAwaitError(DatabaseError, TypeError, AttributeError):
+    """The result of a query was used without ``await``.
+
+    It is an ``AttributeError`` too, so that ``hasattr(result, ...)`` keeps answering instead of
+    raising.
+    """
+
+
+class QueryTypeError(DatabaseError, TypeError):
+    """A query is neither SQL text nor a SQLAlchemy Core expression."""
+
+
+class BindError(DatabaseError):
+    """The bind names of a query and the values given for them do not fit together.
+
+    What is raised is an instance of the error that SQLAlchemy has for the same mistake as well:
+    ``ArgumentError`` for a name that the query lacks, ``InvalidRequestError`` for a missing value.
+    """
+
+
+class ConfigurationError(DatabaseError):
+    """A ``Database`` cannot be set up as it is written."""
+
+
+class InvalidURLError(ConfigurationError, TypeError, ValueError):
+    """A database URL has the wrong type or cannot be read."""
+
+
+class UnknownBackendError(ConfigurationError, KeyError):
+    """The scheme of a database URL is not one that this library knows."""
+
+    # KeyError shows the repr of its argument, quotes and escapes included.
+    __str__ = Exception.__str__
+
+
+class UnknownOptionError(ConfigurationError, TypeError):
+    """An option of a database is misspelt or has a value that it cannot take."""
+
+
+class BackendUnavailableError(ConfigurationError, ImportError):
+    """The backend for a URL, or the driver that it needs, cannot be imported."""
+
+
+class WaitTimeoutError(DatabaseError, TimeoutError):
+    """Another task held what this one waited for, longer than the waiting is bounded to."""
+
+
+class DriverError(DatabaseError):
+    """The database refused or failed; also an instance of the driver's own error class."""
+
+
+class InterfaceError(DriverError):
+    """The driver was used wrongly."""
+
+
+class DataError(DriverError):
+    """A value cannot be processed: out of range, of the wrong type, too long."""
+
+
+class OperationalError(DriverError):
+    """The database could not do it: locked, full, unreachable, a file that cannot be opened."""
+
+
+class IntegrityError(DriverError):
+    """A constraint was violated: unique, foreign key, not null, check."""
+
+
+class InternalError(DriverError):
+    """The database met an error within itself."""
+
+
+class ProgrammingError(DriverError):
+    """The statement is wrong: syntax, a table that is not there, wrong arguments."""
+
+
+class NotSupportedError(DriverError):
+    """The database does not have what was asked for."""
+
+
+def combined(ours: type[ErrorT], theirs: type[BaseException]) -> type[ErrorT]:
+    """Return the class that is both our error and somebody else's.
+
+    Args:
+        ours: the class in this module's tree.
+        theirs: a class of the driver or of SQLAlchemy.
+
+    Returns:
+        A subclass of both, named like ours; the same one at every call.
+
+    Example:
+        >>> import sqlite3
+        >>> both = combined(IntegrityError, sqlite3.IntegrityError)
+        >>> issubclass(both, sqlite3.IntegrityError)
+        True
+    """
+    both = _COMBINED.get((ours, theirs))
+    if both is None:
+        members = {"__module__": __name__, "__doc__": ours.__doc__}
+        # new_class finds the metaclass, of which some drivers' errors have one of their own.
+        both = types.new_class(ours.__name__, (ours, theirs), exec_body=lambda d: d.update(members))
+        _COMBINED[ours, theirs] = both
+    return both
+
+
+_COMBINED: dict[tuple[type, type], Any] = {}
+
+
+def adopt(error: BaseException, ours: type[DriverError]) -> BaseException:
+    """Make a driver's error an instance of our class as well.
+
+    The object, its attributes and its traceback stay the driver's: nothing is hidden or wrapped.
+
+    Returns:
+        The same object, or where Python does not allow that (its own classes cannot change) a new
+        one with the same arguments.
+    """
+    both: Any = combined(ours, type(error))
+    try:
+        error.__class__ = both
+    except TypeError:
+        adopted: BaseException = both(*error.args)
+        return adopted.with_traceback(error.__traceback__)
+    return error

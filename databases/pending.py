@@ -1,0 +1,222 @@
+"""Pending: the awaitable that every method of the library returns.
+
+It behaves like the coroutine that it stands for, and knows where it was made. So a forgotten
+``await`` is told with the line to write instead of ``'coroutine' object is not subscriptable``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import linecache
+import os
+import sys
+import warnings
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from databases.exceptions import ForgottenAwaitError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from types import CodeType, FrameType, TracebackType
+    from typing import NoReturn
+
+T = TypeVar("T")
+
+
+class CallSite:
+    """A place in the user's code, worked out from its frame only when somebody asks."""
+
+    __slots__ = ("_code", "_instruction")
+
+    def __init__(self, frame: FrameType) -> None:
+        # Not the frame itself: it would keep every local variable of the caller alive.
+        self._code: CodeType = frame.f_code
+        self._instruction = frame.f_lasti
+
+    @property
+    def filename(self) -> str:
+        """The path of the source file."""
+        return self._code.co_filename
+
+    @property
+    def line(self) -> int:
+        """The line number, counted from 1."""
+        return self._span()[0] or self._code.co_firstlineno
+
+    def __str__(self) -> str:
+        path = self.filename
+        try:
+            near = os.path.relpath(path)
+        except (ValueError, OSError):
+            near = path
+        shown = path if near.startswith("..") else near
+        return f'File "{shown}", line {self.line}, in {self._code.co_qualname}'
+
+    def source(self) -> str | None:
+        """The line of code as written, or None where the source cannot be read."""
+        return linecache.getline(self.filename, self.line).strip() or None
+
+    def awaited_source(self) -> str | None:
+        """The same line with ``await`` in front of the call, or None where that is unknown."""
+        line, end_line, start, end = self._span()
+        written = linecache.getline(self.filename, line) if line else ""
+        if not written or start is None or end is None:
+            return None
+        # Positions count UTF-8 bytes.
+        text = written.encode()
+        if end_line != line:
+            return (text[:start] + b"await " + text[start:]).decode().strip()
+        call, rest = text[start:end], text[end:]
+        # `await f(x)["name"]` would await the item: what follows binds more tightly.
+        tight = rest.lstrip()[:1] in (b"[", b".", b"(")
+        fixed = b"(await " + call + b")" if tight else b"await " + call
+        return (text[:start] + fixed + rest).decode().strip()
+
+    def _span(self) -> tuple[int | None, int | None, int | None, int | None]:
+        instruction = self._instruction // 2
+        spans = itertools.islice(self._code.co_positions(), instruction, instruction + 1)
+        return next(spans, (None, None, None, None))
+
+
+class Pending(Coroutine[Any, Any, T]):
+    """What a method of the library returns: await it for the result of type ``T``.
+
+    It can be given to ``asyncio.create_task``, ``gather``, ``wait_for`` and ``shield``. Nothing
+    runs before it is awaited, and it can be awaited once.
+
+    Used without ``await`` (a subscript, an attribute, a loop, a truth test) it raises
+    ``ForgottenAwaitError``, a ``TypeError`` that names the place and the line to write. Never
+    awaited at all, it gives a ``RuntimeWarning`` with the same.
+    """
+
+    __slots__ = ("__weakref__", "_arguments", "_coroutine", "_function", "method", "site")
+
+    def __init__(
+        self,
+        method: str,
+        frame: FrameType,
+        function: Callable[..., Coroutine[Any, Any, T]],
+        *arguments: Any,
+    ) -> None:
+        self.method = method
+        self.site = CallSite(frame)
+        self._function: Callable[..., Coroutine[Any, Any, T]] | None = function
+        self._arguments = arguments
+        self._coroutine: Coroutine[Any, Any, T] | None = None
+
+    def _begin(self) -> Coroutine[Any, Any, T]:
+        function = self._function
+        if function is None:
+            raise RuntimeError(
+                f"{self.method} was awaited twice: {self.site}. "
+                "Keep the result of the first await, or call the method again."
+            )
+        self._function = None
+        return function(self.site, *self._arguments)
+
+    @property
+    def query(self) -> object:
+        """The query that waits to be run, or None for a method that takes none."""
+        return self._arguments[0] if self._arguments else None
+
+    # The coroutine protocol (PEP 492).
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self._begin().__await__()
+
+    def send(self, value: Any) -> Any:
+        """Run up to the next suspension; asyncio's tasks call this."""
+        if self._coroutine is None:
+            self._coroutine = self._begin()
+        return self._coroutine.send(value)
+
+    def throw(
+        self,
+        typ: Any,
+        val: BaseException | object = None,
+        tb: TracebackType | None = None,
+    ) -> Any:
+        """Raise an exception where the coroutine is suspended; asyncio's tasks call this."""
+        if self._coroutine is None:
+            self._coroutine = self._begin()
+        error: Any = typ if val is None else val
+        return self._coroutine.throw(error)
+
+    def close(self) -> None:
+        """Give the call up without running it."""
+        self._function = None
+        if self._coroutine is not None:
+            self._coroutine.close()
+
+    # What a forgotten await runs into.
+
+    def __getitem__(self, key: object) -> NoReturn:
+        self._forgotten()
+
+    def __iter__(self) -> NoReturn:
+        self._forgotten()
+
+    def __len__(self) -> NoReturn:
+        self._forgotten()
+
+    def __bool__(self) -> NoReturn:
+        self._forgotten()
+
+    def __contains__(self, item: object) -> NoReturn:
+        self._forgotten()
+
+    if not TYPE_CHECKING:
+        # Hidden from type checkers, which shall go on to report unknown attributes.
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith(("_", "cr_", "gi_")):
+                raise AttributeError(name)
+            self._forgotten()
+
+    def _forgotten(self) -> NoReturn:
+        raise ForgottenAwaitError(f"{self.method}() was not awaited.\n{self.advice()}")
+
+    def advice(self) -> str:
+        """The place of the call, the line as written and the line to write instead."""
+        lines = [f"  {self.site}"]
+        wrong, right = self.site.source(), self.site.awaited_source()
+        if wrong and right:
+            lines += [f"  wrong:  {wrong}", f"  right:  {right}"]
+        else:
+            lines.append(f"  Write `await` in front of the call of {self.method}().")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<Pending {self.method}() at {self.site}>"
+
+    def __del__(self) -> None:
+        if self._function is None or sys.is_finalizing():
+            return
+        query = self.query
+        sql = "" if query is None else f"\n  SQL:    {' '.join(str(query).split())}"
+        warnings.warn_explicit(
+            f"{self.method}() was never awaited, so it did not run.{sql}\n{self.advice()}",
+            RuntimeWarning,
+            self.site.filename,
+            self.site.line,
+        )
+
+
+def mark_as_coroutine_functions(*methods: Callable[..., Any]) -> None:
+    """Make ``iscoroutinefunction`` say True for methods that return a ``Pending``.
+
+    Starlette, FastAPI and others ask it to know whether they must await what a handler such as
+    ``add_event_handler("startup", database.connect)`` returns. Called when the first ``Database``
+    is made, not at import: on Python 3.11 the mark is asyncio's own, and asyncio is slow to import.
+    """
+    if sys.version_info >= (3, 12):
+        import inspect
+
+        for method in methods:
+            inspect.markcoroutinefunction(method)
+    else:
+        from asyncio import coroutines
+
+        for method in methods:
+            method._is_coroutine = coroutines._is_coroutine  # type: ignore[attr-defined]

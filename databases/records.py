@@ -1,0 +1,222 @@
+"""Record: the row that a query returns."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, KeysView, Mapping, Sequence
+
+    Processor = Callable[[Any], Any]
+    Columns = Callable[[Any], int | None]
+    """Finds the position of a SQLAlchemy column in the rows of one statement."""
+
+
+class Shape:
+    """What all rows of one result share: names, their positions, and how values are decoded.
+
+    Args:
+        names: the columns' names in the order of the result.
+        processors: for each column the function that decodes its values, or None; an empty
+            sequence where no column needs one.
+        locate: finds a SQLAlchemy column's position, for rows of Core expressions.
+    """
+
+    __slots__ = ("_decoded", "_locate", "names", "positions", "record")
+
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        processors: Sequence[Processor | None] = (),
+        locate: Columns | None = None,
+    ) -> None:
+        self.names = names
+        # Where a name occurs twice the first column has it, as in databases 0.9.
+        self.positions: dict[str, int] = {}
+        for position, name in enumerate(names):
+            self.positions.setdefault(name, position)
+        self._decoded = [(i, f) for i, f in enumerate(processors) if f is not None]
+        self._locate = locate
+        self.record: type[_Row | _ShadowedRow] = _Row if _TAKEN.isdisjoint(names) else _ShadowedRow
+
+    def row(self, values: Sequence[Any]) -> Record:
+        """Wrap one row's values, decoding them now and only now."""
+        if self._decoded:
+            values = list(values)
+            for position, decode in self._decoded:
+                values[position] = decode(values[position])
+        return self.record(self, values)
+
+    def rows(self, rows: Sequence[Sequence[Any]]) -> list[Record]:
+        """Wrap many rows."""
+        if self._decoded:
+            return [self.row(values) for values in rows]
+        record = self.record
+        return [record(self, values) for values in rows]
+
+    def position(self, column: object) -> int:
+        """Find a SQLAlchemy column's position.
+
+        Raises:
+            KeyError: where the result has no such column.
+        """
+        found = self._locate(column) if self._locate is not None else None
+        if found is None:
+            # Rows of SQL text know their columns by name only.
+            found = self.positions.get(getattr(column, "name", None) or str(column))
+        if found is None:
+            raise self.missing(column)
+        return found
+
+    def missing(self, column: object) -> KeyError:
+        """Say which columns there are instead of the one asked for."""
+        return _MissingColumn(f"The row has no column {str(column)!r}: {self.listed()}")
+
+    def listed(self) -> str:
+        """The names for a message."""
+        return f"its columns are {', '.join(self.names)}"
+
+
+class _MissingColumn(KeyError):
+    # KeyError shows the repr of its argument; this message is for reading.
+    __str__ = Exception.__str__
+
+
+class Record:
+    """One row: a mapping from column names to values, that can be indexed by position too.
+
+    Records come from ``fetch_all``, ``fetch_one`` and ``iterate``; they are not made by hand.
+
+    Values are read as ``row["name"]``, ``row[0]``, ``row[users.c.name]`` or ``row.name``.
+    Iterating yields the column names, ``dict(row)`` is a dict, FastAPI answers with it as a JSON
+    object and Pydantic reads it with ``from_attributes``. Two records are equal where their
+    columns and values are.
+
+    A column may have any name: one called ``values`` or ``keys`` is an attribute as well, instead
+    of the method, and ``dict(row)`` works still.
+
+    Example:
+        >>> import asyncio, databases
+        >>> async def main():
+        ...     async with databases.Database("sqlite://") as database:
+        ...         return await database.fetch_one("SELECT 1 AS id, 'Ada' AS name")
+        >>> row = asyncio.run(main())
+        >>> row["name"], row[0], row.name, dict(row)
+        ('Ada', 1, 'Ada', {'id': 1, 'name': 'Ada'})
+    """
+
+    __slots__ = ()
+
+    _shape: Shape
+    _values: Sequence[Any]
+
+    @property
+    def _mapping(self) -> Mapping[str, Any]:
+        """A read-only view of the row as a mapping, as SQLAlchemy's rows have it."""
+        return MappingProxyType(self._asdict())
+
+    def _asdict(self) -> dict[str, Any]:
+        values = self._values
+        return {name: values[i] for name, i in self._shape.positions.items()}
+
+    def keys(self) -> KeysView[str]:
+        """The column names, in order."""
+        return dict.fromkeys(self._shape.names).keys()
+
+    def values(self) -> list[Any]:
+        """The values, in the order of the columns."""
+        return list(self._values)
+
+    def __getitem__(self, key: Any) -> Any:
+        shape = self._shape
+        if isinstance(key, str):
+            try:
+                return self._values[shape.positions[key]]
+            except KeyError:
+                raise shape.missing(key) from None
+        if isinstance(key, int | slice):
+            return self._values[key]
+        return self._values[shape.position(key)]
+
+    if not TYPE_CHECKING:
+        # For type checkers Record declares __getattr__ below, returning Any.
+        def __getattr__(self, name: str) -> Any:
+            position = self._shape.positions.get(name)
+            if position is None:
+                raise AttributeError(f"The row has no column {name!r}: {self._shape.listed()}")
+            return self._values[position]
+    else:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shape.names)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._shape.positions
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Record):
+            return self._shape.names == other._shape.names and list(self._values) == list(
+                other._values
+            )
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self._shape.names, tuple(self._values)))
+
+    def __repr__(self) -> str:
+        values = self._values
+        shown = ", ".join(f"{name}={values[i]!r}" for i, name in enumerate(self._shape.names))
+        return f"<Record {shown}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # SQLAlchemy's decoders cannot be pickled, and what they decoded need not be again.
+        return _restore, (self._shape.names, tuple(self._values))
+
+
+def _restore(names: tuple[str, ...], values: tuple[Any, ...]) -> Record:
+    return Shape(names).row(values)
+
+
+class _Row(Record):
+    __slots__ = ("_shape", "_values")
+
+    def __init__(self, shape: Shape, values: Sequence[Any]) -> None:
+        self._shape = shape
+        self._values = values
+
+
+_TAKEN = frozenset(name for name in vars(Record) if not name.startswith("__"))
+"""Names of columns that methods of Record would hide."""
+
+
+class _ShadowedRow(Record, dict[str, Any]):  # type: ignore[misc]
+    """A row with a column whose name a method has: there the column wins.
+
+    It is a dict underneath because only for one does ``dict(row)`` not call ``row.keys()``, so
+    that ``row.keys`` can be the column.
+    """
+
+    __slots__ = ("_shape", "_values")
+    __iter__ = dict.__iter__
+    # Encoders of JSON take a dict's content from its items().
+    _UNTOUCHED = frozenset({"_shape", "_values", "items"})
+
+    def __init__(self, shape: Shape, values: Sequence[Any]) -> None:
+        self._shape = shape
+        self._values = values
+        dict.update(self, self._asdict())
+
+    def __getattribute__(self, name: str) -> Any:
+        get = object.__getattribute__
+        if name not in _ShadowedRow._UNTOUCHED and not name.startswith("__"):
+            position = get(self, "_shape").positions.get(name)
+            if position is not None:
+                return get(self, "_values")[position]
+        return get(self, name)

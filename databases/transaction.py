@@ -1,0 +1,316 @@
+"""Transaction: a block of statements that is kept as a whole or not at all."""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import sys
+import time
+from typing import Any, TypeVar
+
+from databases.exceptions import TransactionStateError, WaitTimeoutError
+from databases.pending import Pending
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Coroutine, Generator
+    from types import TracebackType
+    from typing import ParamSpec
+
+    from databases.connection import Connection
+    from databases.pending import CallSite
+
+    P = ParamSpec("P")
+
+T = TypeVar("T")
+
+_WAIT = 30.0
+"""Seconds that a task waits for another's transaction on a connection that they share."""
+
+_started_here: contextvars.ContextVar[Transaction | None] = contextvars.ContextVar(
+    "databases.transaction", default=None
+)
+"""The innermost transaction that this task, or one that it was started from, has begun."""
+
+
+class Transaction:
+    """A transaction, or inside another one on the same connection a savepoint.
+
+    Made by ``database.transaction()`` and ``connection.transaction()``; used in one of three ways::
+
+        async with database.transaction():            # commits, or rolls back on an error
+            ...
+
+        @database.transaction()                       # the same around each call
+        async def create_users(...): ...
+
+        transaction = await database.transaction()    # by hand
+        await transaction.commit()                    # or rollback()
+
+    Args:
+        connection: finds the connection when the transaction starts.
+        site: where it was made.
+        force_rollback: roll back at the end of the block, whatever happened.
+        options: the backend's options, such as ``isolation`` and ``readonly``.
+        ground: whether every other transaction of the connection lies inside this one.
+    """
+
+    def __init__(
+        self,
+        connection: Callable[[], Connection],
+        site: CallSite,
+        force_rollback: bool,
+        options: dict[str, Any],
+        *,
+        ground: bool = False,
+    ) -> None:
+        self._find_connection = connection
+        self.site = site
+        self._force_rollback = force_rollback
+        self._options = options
+        self._ground = ground
+        self._connection: Connection | None = None
+        self._state = "not started"
+        self._savepoint: str | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._outer: Transaction | None = None
+        self._since = 0.0
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it has started and not ended."""
+        return self._state == "active"
+
+    def start(self) -> Pending[Transaction]:
+        """Begin the transaction and return it.
+
+        Raises:
+            TransactionStateError: where it has been started before.
+            WaitTimeoutError: where another task kept its own transaction open too long.
+            DriverError: where the database refuses; the connection is free again then.
+        """
+        return Pending("transaction.start", sys._getframe(1), self._start)
+
+    def commit(self) -> Pending[None]:
+        """Keep what was done. Where this fails, all of it is rolled back and the connection freed.
+
+        Raises:
+            TransactionStateError: where it is not active, or one inside it still is.
+            DriverError: where the database refuses, as for a deferred constraint.
+        """
+        return Pending("transaction.commit", sys._getframe(1), self._commit)
+
+    def rollback(self) -> Pending[None]:
+        """Undo what was done, in transactions inside this one too.
+
+        Raises:
+            TransactionStateError: where it is not active.
+        """
+        return Pending("transaction.rollback", sys._getframe(1), self._rollback)
+
+    def __await__(self) -> Generator[Any, Any, Transaction]:
+        return self._start(self.site).__await__()
+
+    async def __aenter__(self) -> Transaction:
+        return await self._start(self.site)
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc_type is not None or self._force_rollback:
+            # What was ended by hand inside the block is left as it was ended.
+            if self.is_active:
+                await self._rollback(self.site)
+            return
+        try:
+            await self._commit(self.site)
+        except BaseException:
+            if self.is_active:
+                await self._rollback(self.site)
+            raise
+
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, T]]
+    ) -> Callable[P, Coroutine[Any, Any, T]]:
+        """Decorate a coroutine function: each call of it runs in a transaction of its own."""
+
+        @functools.wraps(function)
+        async def in_transaction(*args: P.args, **kwargs: P.kwargs) -> T:
+            # A call can be under way while another begins: each needs a Transaction.
+            transaction = Transaction.__new__(Transaction)
+            transaction.__dict__.update(self.__dict__)
+            async with transaction:
+                return await function(*args, **kwargs)
+
+        return in_transaction
+
+    def __repr__(self) -> str:
+        kind = f"savepoint {self._savepoint}" if self._savepoint else "transaction"
+        return f"<Transaction ({kind}) {self._state}, made at {self.site}>"
+
+    async def _start(self, site: CallSite) -> Transaction:
+        import asyncio
+
+        if self._state != "not started":
+            raise TransactionStateError(
+                f"This transaction is {self._state} and cannot be started again:\n  {site}\n"
+                "Make a new one with database.transaction()."
+            )
+        connection = self._find_connection()
+        await connection.__aenter__()
+        try:
+            stack = connection.transactions
+            self._task = asyncio.current_task()
+            await stack.wait_for_others(self)
+            held = connection.held("transaction", site)
+            if stack.open:
+                stack.count += 1
+                self._savepoint = f"databases_{stack.count}"
+                stack.open.append(self)
+                await held.savepoint(self._savepoint)
+            else:
+                stack.open.append(self)
+                await held.begin(self._options, self.site, lazy=self._ground)
+        except BaseException:
+            connection.transactions.remove(self)
+            await connection.__aexit__()
+            raise
+        self._connection = connection
+        self._state = "active"
+        self._since = time.monotonic()
+        self._outer = _started_here.get()
+        _started_here.set(self)
+        return self
+
+    async def _commit(self, site: CallSite) -> None:
+        connection = self._active("commit", site)
+        inner = connection.transactions.inside(self)
+        if inner:
+            raise TransactionStateError(
+                "A transaction inside this one is still open, end that first.\n"
+                f"  commit:  {site}\n  still open, made at:  {inner[-1].site}"
+            )
+        held = connection.held("commit", site)
+        try:
+            if self._savepoint:
+                await held.release_savepoint(self._savepoint)
+            else:
+                await held.commit()
+        except BaseException:
+            await self._rollback(site)
+            raise
+        await self._end(connection, "committed")
+
+    async def _rollback(self, site: CallSite) -> None:
+        connection = self._active("rollback", site)
+        for inner in connection.transactions.inside(self):
+            inner._state = f"rolled back with the one around it, at {site}"
+        try:
+            held = connection.held("rollback", site)
+            if self._savepoint:
+                await held.rollback_to_savepoint(self._savepoint)
+            else:
+                await held.rollback()
+        finally:
+            await self._end(connection, "rolled back")
+
+    def _active(self, what: str, site: CallSite) -> Connection:
+        if self._connection is None or not self.is_active:
+            raise TransactionStateError(
+                f"{what}: this transaction is {self._state}.\n  {site}\n  made at {self.site}"
+                + (
+                    ""
+                    if self._connection
+                    else "\nWrite: transaction = await database.transaction()"
+                )
+            )
+        return self._connection
+
+    async def _end(self, connection: Connection, state: str) -> None:
+        self._state = state
+        if _started_here.get() is self:
+            _started_here.set(self._outer)
+        # Transactions inside it end with it, and their holds on the connection too.
+        for _ in connection.transactions.remove(self):
+            await connection.__aexit__()
+
+    def includes_this_task(self) -> bool:
+        """Whether the running task, or one that it was started from, began this transaction."""
+        started: Transaction | None = _started_here.get()
+        while started is not None:
+            if started is self:
+                return True
+            started = started._outer
+        return False
+
+    def holder(self) -> str:
+        """Who has it open, for messages."""
+        name = self._task.get_name() if self._task is not None else "a callback"
+        return f"{name}, for {time.monotonic() - self._since:.1f} s\n  {self.site}"
+
+
+class TransactionStack:
+    """The transactions that are open on one connection, each inside the one before it."""
+
+    def __init__(self) -> None:
+        self.open: list[Transaction] = []
+        self.count = 0
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def inside(self, transaction: Transaction) -> list[Transaction]:
+        """The open transactions that were begun inside this one."""
+        return self.open[self.open.index(transaction) + 1 :]
+
+    def remove(self, transaction: Transaction) -> list[Transaction]:
+        """Take a transaction and those inside it off the stack, and return them."""
+        if transaction not in self.open:
+            return []
+        position = self.open.index(transaction)
+        removed = self.open[position:]
+        del self.open[position:]
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+        return removed
+
+    async def wait_for_others(self, transaction: Transaction) -> None:
+        """Wait while the innermost transaction belongs to an unrelated task.
+
+        Tasks share a connection under ``force_rollback``, or by handing it over. Savepoints lie
+        one inside the other, so those of unrelated tasks must not overlap. Transactions that a
+        task begins inside its own, or inside that of the task it was started from, nest; so do
+        those inside one whose task has ended without ending it, as an async fixture does.
+        """
+        import asyncio
+
+        try:
+            async with asyncio.timeout(_WAIT):
+                while (other := self._in_the_way(transaction)) is not None:
+                    future = asyncio.get_running_loop().create_future()
+                    self._waiting.append(future)
+                    await future
+        except TimeoutError:
+            raise WaitTimeoutError(
+                f"Waited {_WAIT:g} s for another task's transaction on the same connection, at\n"
+                f"  {transaction.site}\nIt is held by {other.holder() if other else 'nobody'}"
+            ) from None
+
+    def _in_the_way(self, transaction: Transaction) -> Transaction | None:
+        if not self.open:
+            return None
+        innermost = self.open[-1]
+        task = innermost._task
+        if (
+            innermost._ground
+            or task is None
+            or task is transaction._task
+            or task.done()
+            or innermost.includes_this_task()
+        ):
+            return None
+        return innermost
