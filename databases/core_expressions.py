@@ -258,7 +258,9 @@ class DefaultContext:
             "work out within the INSERT: pass the value itself"
         )
 
-    def get_current_parameters(self, isolate_multiinsert_groups: bool = True) -> dict[str, Any]:
+    def get_current_parameters(
+        self, isolate_multiinsert_groups: bool = True
+    ) -> MutableMapping[str, Any]:
         """Return the values of the row that is being written, by column key.
 
         Args:

@@ -124,15 +124,19 @@ class SQLiteBackend:
 
     async def acquire(self, site: CallSite) -> SQLiteConnection:
         """Return a connection of the caller's own; in memory, the one that there is."""
+        shared = self._options.in_memory
+        return SQLiteConnection(self._lend, self._take_back, self._turns, shared=shared)
+
+    async def _lend(self) -> ConnectionThread:
         if self._options.in_memory:
-            return SQLiteConnection(self._writer, self._turns, _keep, shared=True)
+            return self._writer
         thread = self._idle.pop() if self._idle else await self._open()
         self._lent.add(thread)
-        return SQLiteConnection(thread, self._turns, self._take_back, shared=False)
+        return thread
 
     def _take_back(self, thread: ConnectionThread, clean: bool) -> None:
         if thread not in self._lent:
-            return  # disconnected meanwhile
+            return  # the one connection of a database in memory, or disconnected meanwhile
         self._lent.remove(thread)
         if clean and len(self._idle) < _KEPT:
             self._idle.append(thread)
@@ -143,7 +147,3 @@ class SQLiteBackend:
         thread = ConnectionThread(partial(work.open_connection, self._options))
         await thread.start()
         return thread
-
-
-def _keep(thread: ConnectionThread, clean: bool) -> None:
-    """What giving back the one connection of a database in memory comes to."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from functools import partial
 from typing import Any, TypeVar
@@ -14,9 +15,8 @@ from databases.statements import Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import asyncio
     import sqlite3
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from databases.backends.sqlite.turns import Turn, Turns
     from databases.backends.sqlite.worker import ConnectionThread
@@ -32,25 +32,30 @@ _CHUNK = 256
 class SQLiteConnection:
     """A connection acquired from the backend.
 
+    SQLite's own connection is taken when the first statement needs it, and for a transaction only
+    once its turn to write has come: a hundred that wait do not open a hundred connections.
+
     Args:
-        thread: the connection and its thread.
+        lend: gives the connection and its thread.
+        give_back: called at release with whether that connection is as good as new.
         turns: who may write.
-        give_back: called at release with whether the connection is as good as new.
         shared: whether others use the same connection meanwhile, as in memory, where there can be
             only one. A transaction keeps them out then, readers too.
     """
 
     def __init__(
         self,
-        thread: ConnectionThread,
-        turns: Turns,
+        lend: Callable[[], Awaitable[ConnectionThread]],
         give_back: Callable[[ConnectionThread, bool], None],
+        turns: Turns,
         *,
         shared: bool,
     ) -> None:
-        self._thread = thread
+        self._lend = lend
+        self._lending = asyncio.Lock()
+        self._thread: ConnectionThread | None = None
+        self._give_back = give_back
         self._turns = turns
-        self._give_back: Callable[[ConnectionThread, bool], None] | None = give_back
         self._shared = shared
         self._turn: Turn | None = None
         self._begun = False
@@ -61,7 +66,15 @@ class SQLiteConnection:
     def raw(self) -> RawConnection:
         """An awaitable surface of the driver's connection, like aiosqlite's."""
         self._clean = False
-        return RawConnection(self._thread)
+        return RawConnection(self.thread)
+
+    async def thread(self) -> ConnectionThread:
+        """Return the thread of SQLite's connection, taking one where there is none yet."""
+        if self._thread is None:
+            async with self._lending:
+                if self._thread is None:
+                    self._thread = await self._lend()
+        return self._thread
 
     async def fetch(self, bound: Bound, limit: int | None, site: CallSite) -> Rows:
         """Run a statement and return its rows."""
@@ -74,7 +87,8 @@ class SQLiteConnection:
     async def execute_many(self, batches: list[Batch], site: CallSite) -> None:
         """Run all rows of all batches, or none of them."""
         async with self._writing(site):
-            await self._thread.submit(partial(work.execute_many, batches=batches))
+            thread = await self.thread()
+            await thread.submit(partial(work.execute_many, batches=batches))
 
     async def open_cursor(self, bound: Bound, site: CallSite) -> Cursor:
         """Start a query whose rows are read piece by piece."""
@@ -82,7 +96,7 @@ class SQLiteConnection:
             # Rows in memory, or made by RETURNING, are held by SQLite as a whole in any case.
             return FetchedCursor(await self.fetch(bound, None, site))
         cursor = await self.run(bound, site, partial(work.open_cursor, bound=bound))
-        return SQLiteCursor(self._thread, cursor)
+        return SQLiteCursor(await self.thread(), cursor)
 
     async def run(self, bound: Bound, site: CallSite, job: Callable[[sqlite3.Connection], T]) -> T:
         """Do the job of a statement, in its turn if it may write."""
@@ -92,14 +106,14 @@ class SQLiteConnection:
         if session:
             self._clean = False
         if (bound.statement.verb is Verb.READ or session) and not self._shared:
-            return await self._thread.submit(job)
+            return await (await self.thread()).submit(job)
         async with self._writing(site):
-            return await self._thread.submit(job)
+            return await (await self.thread()).submit(job)
 
     @contextlib.asynccontextmanager
     async def _writing(self, site: CallSite) -> AsyncIterator[None]:
         """Wait for the turn to write, unless a transaction on this connection has it."""
-        if self._begun or (self._thread.in_transaction and not self._shared):
+        if self._begun or self._user_began():
             yield
             return
         turn = await self._turns.take(site)
@@ -114,59 +128,70 @@ class SQLiteConnection:
         waits = not (readonly or lazy)
         if waits or self._shared:
             self._turn = await self._turns.take(site)
-        self._begun = True
         self._readonly = readonly
         # IMMEDIATE: a transaction that reads first and then writes cannot fail at that point.
         sql = "BEGIN IMMEDIATE" if waits else "BEGIN"
         try:
-            await self._thread.submit(partial(work.begin, sql=sql, readonly=readonly))
+            thread = await self.thread()
+        except BaseException:
+            self._finish()
+            raise
+        self._begun = True
+        try:
+            await thread.submit(partial(work.begin, sql=sql, readonly=readonly))
         except BaseException:
             # Cancelled, it may have begun in the thread all the same.
-            self._clean_up()
+            self._clean_up(thread)
             raise
 
     async def commit(self) -> None:
         """Commit."""
-        await self._thread.submit(partial(work.commit, readonly=self._readonly))
+        await (await self.thread()).submit(partial(work.commit, readonly=self._readonly))
         self._finish()
 
     async def rollback(self) -> None:
         """Roll back, if a transaction is open still."""
-        await self._clean_up()
+        await self._clean_up(await self.thread())
 
     async def savepoint(self, name: str) -> None:
         """Set a savepoint."""
-        await self._thread.submit(partial(work.savepoint, sql=f"SAVEPOINT {name}"))
+        await (await self.thread()).submit(partial(work.savepoint, sql=f"SAVEPOINT {name}"))
 
     async def release_savepoint(self, name: str) -> None:
         """Keep what happened since the savepoint."""
-        await self._thread.submit(partial(work.savepoint, sql=f"RELEASE {name}"))
+        await (await self.thread()).submit(partial(work.savepoint, sql=f"RELEASE {name}"))
 
     async def rollback_to_savepoint(self, name: str) -> None:
         """Undo what happened since the savepoint, and remove it."""
-        await self._thread.submit(partial(work.rollback_to_savepoint, name=name), essential=True)
+        undo = partial(work.rollback_to_savepoint, name=name)
+        await (await self.thread()).submit(undo, essential=True)
 
     def release(self) -> None:
         """Give the connection back; what is open on it is rolled back first."""
-        give_back, self._give_back = self._give_back, None
-        if give_back is None:
-            return
-        if self._thread.closing:
+        thread, self._thread = self._thread, None
+        if thread is None or thread.closing:
             self._finish()
             return
-        if not self._begun and (self._shared or not self._thread.in_transaction):
-            give_back(self._thread, self._clean)
+        if not self._begun and (self._shared or not thread.in_transaction):
+            self._give_back(thread, self._clean)
             return
 
         def cleaned(future: asyncio.Future[None]) -> None:
-            give_back(self._thread, self._clean and future.exception() is None)
+            failed = future.cancelled() or future.exception() is not None
+            self._give_back(thread, self._clean and not failed)
 
-        self._clean_up().add_done_callback(cleaned)
+        self._clean_up(thread).add_done_callback(cleaned)
 
-    def _clean_up(self) -> asyncio.Future[None]:
+    def _user_began(self) -> bool:
+        """Whether the user wrote a BEGIN, and so has SQLite's lock without a turn of ours."""
+        return not self._shared and self._thread is not None and self._thread.in_transaction
+
+    def _clean_up(self, thread: ConnectionThread) -> asyncio.Future[None]:
         """Roll back and give the turn back, even where whoever waits for it is cancelled."""
+        if self._turn is not None:
+            self._turn.ending = True
         job = partial(work.rollback, readonly=self._readonly)
-        done = self._thread.submit(job, essential=True)
+        done = thread.submit(job, essential=True)
         done.add_done_callback(self._finish)
         return done
 

@@ -23,7 +23,7 @@ class RawConnection:
     """SQLite's own connection, each method run in the connection's thread.
 
     Args:
-        thread: the connection and its thread.
+        thread: gives the connection's thread.
 
     Example:
         >>> import asyncio, databases
@@ -38,12 +38,12 @@ class RawConnection:
         [(1,)]
     """
 
-    def __init__(self, thread: ConnectionThread) -> None:
+    def __init__(self, thread: Callable[[], Awaitable[ConnectionThread]]) -> None:
         self._thread = thread
 
     async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Call a function with the ``sqlite3.Connection``, in its thread, and return its result."""
-        return await self._thread.submit(function)
+        return await (await self._thread()).submit(function)
 
     def cursor(self) -> Opening:
         """Open a cursor: ``await raw.cursor()`` or ``async with raw.cursor() as cursor``."""
@@ -92,14 +92,10 @@ class RawConnection:
             )
         )
 
-    @property
-    def in_transaction(self) -> bool:
-        """Whether a transaction is open."""
-        return self._thread.in_transaction
-
     def _open(self, function: Callable[[sqlite3.Connection], sqlite3.Cursor]) -> Opening:
         async def opened() -> RawCursor:
-            return RawCursor(self._thread, await self._thread.submit(function))
+            thread = await self._thread()
+            return RawCursor(thread, await thread.submit(function))
 
         return Opening(opened)
 

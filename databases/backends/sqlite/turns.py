@@ -26,12 +26,14 @@ class Turn:
         site: where in the user's code it was asked for.
     """
 
-    __slots__ = ("_since", "ready", "site", "sql", "task")
+    __slots__ = ("_since", "ending", "ready", "site", "sql", "task")
 
     def __init__(self, site: CallSite) -> None:
         self.site = site
         self.task = asyncio.current_task()
         self.sql: str | None = None
+        # Set once it will be given back whatever the task does: nobody waits for himself then.
+        self.ending = False
         self.ready: asyncio.Future[None] | None = None
         self._since = time.monotonic()
 
@@ -72,7 +74,7 @@ class Turns:
             if holder is None:
                 self._holder = turn
                 return turn
-            if holder.task is not None and holder.task is turn.task:
+            if holder.task is turn.task is not None and not holder.ending:
                 raise StateError(
                     "This task would wait for itself: it holds SQLite's only writer already, in "
                     f"a transaction begun at\n  {holder.site}\n"

@@ -29,6 +29,8 @@ _NO_SESSION_STATE = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 
+_RETURNS = re.compile(r"\bRETURNING\b", re.IGNORECASE)
+
 
 def changes_session(statement: Statement) -> bool:
     """Whether a statement may leave state in its connection: PRAGMA, ATTACH, TEMP, BEGIN."""
@@ -132,11 +134,12 @@ def execute_many(connection: sqlite3.Connection, batches: list[Batch]) -> None:
     connection.execute(begin).close()
     try:
         for statement, rows in batches:
-            if statement.verb in (Verb.INSERT, Verb.WRITE):
+            # sqlite3's executemany takes neither queries nor statements that return rows.
+            if statement.verb in (Verb.INSERT, Verb.WRITE) and not _RETURNS.search(statement.sql):
                 connection.executemany(statement.sql, rows).close()
             else:
                 for row in rows:
-                    connection.execute(statement.sql, row).close()
+                    connection.execute(statement.sql, row).fetchall()
         connection.execute(keep).close()
     except BaseException:
         for sql in undo.split("; "):

@@ -1,0 +1,131 @@
+"""The row that a query returns."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+
+import fastapi
+import pydantic
+import pytest
+import sqlalchemy
+from fastapi.testclient import TestClient
+
+from databases import Database, Record
+
+
+async def one(database: Database, sql: str) -> Record:
+    row = await database.fetch_one(sql)
+    assert row is not None
+    return row
+
+
+async def test_a_record_is_read_by_name_position_attribute_and_column(database: Database) -> None:
+    users = sqlalchemy.table("users", sqlalchemy.column("id"), sqlalchemy.column("name"))
+    row = await one(database, "SELECT 1 AS id, 'Ada' AS name")
+    assert (row[0], row["name"], row.name, row[users.c.name], row[-1]) == (
+        1,
+        "Ada",
+        "Ada",
+        "Ada",
+        "Ada",
+    )
+    assert list(row[0:2]) == [1, "Ada"]
+    assert row._mapping["name"] == "Ada"
+
+
+async def test_a_record_iterates_over_its_names_and_becomes_a_dict(database: Database) -> None:
+    row = await one(database, "SELECT 1 AS id, 'Ada' AS name")
+    assert list(row) == ["id", "name"]
+    assert list(row.keys()) == ["id", "name"]
+    assert list(row.values()) == [1, "Ada"]
+    assert len(row) == 2
+    assert dict(row) == {**row} == dict(row._mapping) == {"id": 1, "name": "Ada"}
+    assert "name" in row
+    assert repr(row) == "<Record id=1, name='Ada'>"
+
+
+async def test_records_with_the_same_columns_and_values_are_equal(database: Database) -> None:
+    first = await one(database, "SELECT 1 AS id")
+    assert first == await one(database, "SELECT 1 AS id")
+    assert hash(first) == hash(await one(database, "SELECT 1 AS id"))
+    assert first != await one(database, "SELECT 1 AS di")
+    assert first != await one(database, "SELECT 2 AS id")
+    assert first != (1,)
+
+
+async def test_what_is_missing_is_named_with_what_is_there(database: Database) -> None:
+    row = await one(database, "SELECT 1 AS id, 2 AS name")
+    with pytest.raises(KeyError, match="no column 'nmae': its columns are id, name"):
+        row["nmae"]
+    with pytest.raises(AttributeError, match="its columns are id, name"):
+        _ = row.nmae
+    with pytest.raises(IndexError):
+        row[2]
+    assert not hasattr(row, "nmae")
+
+
+async def test_columns_may_have_the_names_of_methods(database: Database) -> None:
+    row = await one(database, 'SELECT 1 AS count, 2 AS "index", 3 AS keys, 4 AS "values"')
+    assert (row.count, row.index, row.keys, row.values) == (1, 2, 3, 4)
+    assert (row["count"], row["index"], row["keys"], row["values"]) == (1, 2, 3, 4)
+    assert dict(row) == {"count": 1, "index": 2, "keys": 3, "values": 4}
+    assert list(row) == ["count", "index", "keys", "values"]
+    assert row[2] == 3
+    assert isinstance(row, Record)
+
+
+async def test_of_columns_with_one_name_the_first_has_it(database: Database) -> None:
+    row = await one(database, "SELECT 1 AS a, 2 AS a, 3 AS b")
+    assert row["a"] == 1
+    assert row[1] == 2
+    assert len(row) == 3
+    assert list(row.values()) == [1, 2, 3]
+
+
+async def test_a_record_can_be_copied_and_pickled(database: Database) -> None:
+    row = await one(database, "SELECT 1 AS id, 'Ada' AS name")
+    assert copy.copy(row) == row
+    assert pickle.loads(pickle.dumps(row)) == row
+
+
+class User(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(from_attributes=True)
+    id: int
+    name: str
+
+
+async def test_pydantic_reads_a_record_by_its_attributes(database: Database) -> None:
+    row = await one(database, "SELECT 1 AS id, 'Ada' AS name")
+    assert User.model_validate(row) == User(id=1, name="Ada")
+    assert User(**row) == User(id=1, name="Ada")
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1 AS id, 'Ada' AS name", "SELECT 1 AS keys, 2 AS items"])
+def test_fastapi_answers_with_records_as_json_objects(sql: str) -> None:
+    database = Database("sqlite://")
+    app = fastapi.FastAPI(lifespan=database.lifespan)
+
+    @app.get("/one", response_model=None)
+    async def one_row() -> object:
+        return await database.fetch_one(sql)
+
+    @app.get("/all", response_model=None)
+    async def all_rows() -> object:
+        return await database.fetch_all(sql)
+
+    @app.get("/model", response_model=list[User])
+    async def models() -> object:
+        return await database.fetch_all("SELECT 1 AS id, 'Ada' AS name, 3 AS hidden")
+
+    expected = {"id": 1, "name": "Ada"} if "Ada" in sql else {"keys": 1, "items": 2}
+    with TestClient(app) as client:
+        assert client.get("/one").json() == expected
+        assert client.get("/all").json() == [expected]
+        assert client.get("/model").json() == [{"id": 1, "name": "Ada"}]
+
+
+async def test_a_record_with_a_column_called_keys_is_json_too(database: Database) -> None:
+    row = await one(database, "SELECT 1 AS keys, 2 AS items")
+    assert json.loads(json.dumps(row)) == {"keys": 1, "items": 2}

@@ -1,0 +1,116 @@
+"""DatabaseURL."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from databases import DatabaseURL
+from databases.exceptions import InvalidURLError
+
+FULL = "postgresql+asyncpg://us%40er:p%2Fw@host:123/my%20db?min_size=1&ssl=true"
+
+
+def test_the_parts_of_a_url_are_decoded() -> None:
+    url = DatabaseURL(FULL)
+    assert (url.scheme, url.dialect, url.driver) == ("postgresql+asyncpg", "postgresql", "asyncpg")
+    assert (url.username, url.password) == ("us@er", "p/w")
+    assert url.userinfo == b"us%40er:p%2Fw"
+    assert (url.hostname, url.port, url.netloc) == ("host", 123, "us%40er:p%2Fw@host:123")
+    assert url.database == "my db"
+    assert url.options == {"min_size": "1", "ssl": "true"}
+    assert url.components.path == "/my%20db"
+
+
+@pytest.mark.parametrize(
+    ("text", "database"),
+    [
+        ("sqlite:///./test.db", "./test.db"),
+        ("sqlite:////var/lib/test.db", "/var/lib/test.db"),
+        ("sqlite://", ""),
+        ("sqlite:///:memory:", ":memory:"),
+        ("sqlite:///file::memory:", "file::memory:"),
+        ("sqlite:///file:name?mode=memory&cache=shared", "file:name"),
+    ],
+)
+def test_the_database_of_a_sqlite_url_is_its_path(text: str, database: str) -> None:
+    url = DatabaseURL(text)
+    assert url.database == database
+    assert (url.driver, url.username, url.password, url.port) == ("", None, None, None)
+    assert str(url.replace(database=database)) == (text if database else "sqlite:///")
+
+
+def test_the_host_may_stand_in_the_options() -> None:
+    assert DatabaseURL("postgresql:///db?host=/tmp").hostname == "/tmp"
+    assert DatabaseURL("mysql://u@/db?unix_sock=/run/m.sock").hostname == "/run/m.sock"
+    assert DatabaseURL("mysql://u@/db?unix_socket=/run/m.sock").hostname == "/run/m.sock"
+
+
+def test_a_url_equals_its_text_and_has_its_hash() -> None:
+    assert DatabaseURL(FULL) == FULL
+    assert DatabaseURL(FULL) == DatabaseURL(DatabaseURL(FULL))
+    assert DatabaseURL(FULL) != "sqlite://"
+    assert DatabaseURL(FULL) != 3
+    assert len({DatabaseURL(FULL), DatabaseURL(FULL), DatabaseURL("sqlite://")}) == 2
+
+
+def test_the_password_is_never_shown() -> None:
+    url = DatabaseURL("postgresql://ada:s%3Acret@[::1]:5432/db?sslpassword=other&ssl=true")
+    hidden = "postgresql://ada:********@[::1]:5432/db?sslpassword=********&ssl=true"
+    assert url.obscure_password == hidden
+    assert repr(url) == f"DatabaseURL('{hidden}')"
+    assert "cret" in str(url)
+
+
+def test_replace_changes_parts_and_quotes_what_needs_it() -> None:
+    url = DatabaseURL("postgresql+asyncpg://ada:secret@localhost:123/app")
+    assert str(url.replace(database="test_" + url.database)).endswith("/test_app")
+    assert url.replace(password="p@ss/w:rd#?").password == "p@ss/w:rd#?"
+    assert url.replace(username="a:b@c").username == "a:b@c"
+    assert url.replace(database="a?b#c %").database == "a?b#c %"
+    assert str(url.replace(port=5)) == "postgresql+asyncpg://ada:secret@localhost:5/app"
+    assert str(url.replace(hostname="h")) == "postgresql+asyncpg://ada:secret@h:123/app"
+    assert str(url.replace(dialect="mysql", driver=None)) == "mysql://ada:secret@localhost:123/app"
+    assert url.replace(driver="psycopg").scheme == "postgresql+psycopg"
+    assert url.replace(scheme="mysql").dialect == "mysql"
+    assert url.replace(query="a=b").options == {"a": "b"}
+    with pytest.raises((TypeError, ValueError), match="colour"):
+        url.replace(colour="red")
+
+
+def test_replace_keeps_ipv6_brackets_and_makes_up_no_user() -> None:
+    url = DatabaseURL("postgresql://[::1]:5432/app")
+    assert url.hostname == "::1"
+    assert str(url.replace(port=6)) == "postgresql://[::1]:6/app"
+    assert str(url.replace(hostname="fe80::1")) == "postgresql://[fe80::1]:5432/app"
+    assert str(DatabaseURL("postgresql:///app").replace(port=6)) == "postgresql://:6/app"
+    assert str(DatabaseURL("postgresql:///app").replace(hostname="h")) == "postgresql://h/app"
+
+
+@pytest.mark.parametrize("wrong", [3, None, b"sqlite://"])
+def test_what_is_no_url_is_a_type_error(wrong: object) -> None:
+    with pytest.raises(TypeError, match=r"write Database\("):
+        DatabaseURL(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["postgresql://u:secret@h:port/db", "postgresql://u:secret@[::1/db"]
+)
+def test_an_unreadable_url_does_not_show_its_password(wrong: str) -> None:
+    with pytest.raises(InvalidURLError) as caught:
+        DatabaseURL(wrong)
+    assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+parts = st.text(min_size=1, max_size=20).filter(lambda s: s.isprintable() and "\\" not in s)
+
+
+@given(username=parts, password=parts, database=parts)
+def test_replaced_parts_come_back_as_they_were(username: str, password: str, database: str) -> None:
+    url = DatabaseURL("postgresql://localhost:5432/app").replace(
+        username=username, password=password, database=database
+    )
+    assert (url.username, url.password, url.database) == (username, password, database)
+    assert (url.hostname, url.port) == ("localhost", 5432)
