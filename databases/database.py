@@ -74,6 +74,7 @@ class Database(Queries):
         # The one connection of everybody under force_rollback, and its transaction.
         self._shared: Connection | None = None
         self._ground: Transaction | None = None
+        self._lock: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
 
     @property
     def is_connected(self) -> bool:
@@ -159,24 +160,42 @@ class Database(Queries):
             self._force_rollback = before
 
     async def _connect(self, site: CallSite) -> None:
-        if not await self._engine.connect() or not self._force_rollback:
-            return
-        shared = Connection(self._engine, site)
-        self._ground = Transaction(lambda: shared, site, True, {}, ground=True)
-        try:
-            await self._ground.start()
-        except BaseException:
-            await self._engine.disconnect(site)
-            raise
-        self._shared = shared
+        async with self._changing():
+            if self._engine.connected:
+                return
+            await self._engine.connect()
+            if not self._force_rollback:
+                return
+            shared = Connection(self._engine, site)
+            ground = Transaction(lambda: shared, site, True, {}, ground=True)
+            try:
+                await ground.start()
+            except BaseException:
+                await self._engine.disconnect(site)
+                raise
+            self._shared, self._ground = shared, ground
 
     async def _disconnect(self, site: CallSite) -> None:
-        ground, self._ground, self._shared = self._ground, None, None
-        try:
-            if ground is not None and ground.is_active:
-                await ground.rollback()
-        finally:
-            await self._engine.disconnect(site)
+        async with self._changing():
+            if not self._engine.connected:
+                return
+            ground, self._ground, self._shared = self._ground, None, None
+            # What tasks hold on to now belongs to connections that are about to be closed.
+            self._connections.clear()
+            try:
+                if ground is not None and ground.is_active:
+                    await ground.rollback()
+            finally:
+                await self._engine.disconnect(site)
+
+    def _changing(self) -> asyncio.Lock:
+        """The lock under which the database is connected and disconnected, in this event loop."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        if self._lock is None or self._lock[0] is not loop:
+            self._lock = (loop, asyncio.Lock())
+        return self._lock[1]
 
     def _connection(self, site: CallSite) -> Connection:
         if self._shared is not None:

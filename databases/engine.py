@@ -9,7 +9,6 @@ from databases.statements import Statements
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Mapping
     from typing import Any
 
@@ -32,7 +31,6 @@ class Engine:
         self._options = options
         self._path = path
         self._backend: Backend | None = None
-        self._connecting: asyncio.Lock | None = None
         self._last_connect: Pending[None] | None = None
         self._disconnected_at: CallSite | None = None
         self.connected = False
@@ -44,27 +42,18 @@ class Engine:
             self._last_connect = pending
         return pending
 
-    async def connect(self) -> bool:
-        """Connect; False where it was connected already."""
-        import asyncio
-
-        if self._connecting is None:
-            self._connecting = asyncio.Lock()
-        async with self._connecting:
-            if self.connected:
-                return False
-            self._last_connect = None
-            if self._backend is None:
-                self._backend = self._load()(self._url, self._options)
-                self.statements = Statements(self._backend.dialect)
-            await self._backend.connect()
-            self.connected = True
-            return True
+    async def connect(self) -> None:
+        """Load the backend, if it is not yet, and connect it."""
+        self._last_connect = None
+        if self._backend is None:
+            self._backend = self._load()(self._url, self._options)
+            self.statements = Statements(self._backend.dialect)
+        await self._backend.connect()
+        self.connected = True
 
     async def disconnect(self, site: CallSite) -> None:
-        """Disconnect; nothing happens where it was not connected."""
-        if not self.connected or self._backend is None:
-            return
+        """Refuse queries from now on, and disconnect the backend."""
+        assert self._backend is not None
         self.connected = False
         self._disconnected_at = site
         await self._backend.disconnect()

@@ -156,11 +156,21 @@ def combined(ours: type[ErrorT], theirs: type[BaseException]) -> type[ErrorT]:
     """
     both = _COMBINED.get((ours, theirs))
     if both is None:
-        members = {"__module__": __name__, "__doc__": ours.__doc__}
+        members = {"__module__": __name__, "__doc__": ours.__doc__, "__reduce__": _reduce}
         # new_class finds the metaclass, of which some drivers' errors have one of their own.
         both = types.new_class(ours.__name__, (ours, theirs), exec_body=lambda d: d.update(members))
         _COMBINED[ours, theirs] = both
     return both
+
+
+def _reduce(error: BaseException) -> tuple[Any, ...]:
+    # Made as it is needed, the class cannot be found by its name when the error is unpickled.
+    ours, theirs = type(error).__bases__
+    return _restore, (ours, theirs, error.args), error.__dict__
+
+
+def _restore(ours: type[DatabaseError], theirs: type[BaseException], args: Any) -> DatabaseError:
+    return combined(ours, theirs)(*args)
 
 
 _COMBINED: dict[tuple[type, type], Any] = {}

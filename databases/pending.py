@@ -28,22 +28,22 @@ T = TypeVar("T")
 class CallSite:
     """A place in the user's code, worked out from its frame only when somebody asks."""
 
-    __slots__ = ("_code", "_instruction")
+    __slots__ = ("_instruction", "code")
 
     def __init__(self, frame: FrameType) -> None:
         # Not the frame itself: it would keep every local variable of the caller alive.
-        self._code: CodeType = frame.f_code
+        self.code: CodeType = frame.f_code
         self._instruction = frame.f_lasti
 
     @property
     def filename(self) -> str:
         """The path of the source file."""
-        return self._code.co_filename
+        return self.code.co_filename
 
     @property
     def line(self) -> int:
         """The line number, counted from 1."""
-        return self._span()[0] or self._code.co_firstlineno
+        return self._span()[0] or self.code.co_firstlineno
 
     def __str__(self) -> str:
         path = self.filename
@@ -52,7 +52,7 @@ class CallSite:
         except (ValueError, OSError):
             near = path
         shown = path if near.startswith("..") else near
-        return f'File "{shown}", line {self.line}, in {self._code.co_qualname}'
+        return f'File "{shown}", line {self.line}, in {self.code.co_qualname}'
 
     def source(self) -> str | None:
         """The line of code as written, or None where the source cannot be read."""
@@ -76,7 +76,7 @@ class CallSite:
 
     def _span(self) -> tuple[int | None, int | None, int | None, int | None]:
         instruction = self._instruction // 2
-        spans = itertools.islice(self._code.co_positions(), instruction, instruction + 1)
+        spans = itertools.islice(self.code.co_positions(), instruction, instruction + 1)
         return next(spans, (None, None, None, None))
 
 
@@ -86,12 +86,12 @@ class Pending(Coroutine[Any, Any, T]):
     It can be given to ``asyncio.create_task``, ``gather``, ``wait_for`` and ``shield``. Nothing
     runs before it is awaited, and it can be awaited once.
 
-    Used without ``await`` (a subscript, an attribute, a loop, a truth test) it raises
+    Used without ``await`` (a subscript, an attribute, a loop) it raises
     ``ForgottenAwaitError``, a ``TypeError`` that names the place and the line to write. Never
     awaited at all, it gives a ``RuntimeWarning`` with the same.
     """
 
-    __slots__ = ("__weakref__", "_arguments", "_coroutine", "_function", "method", "site")
+    __slots__ = ("__weakref__", "_arguments", "_coroutine", "_function", "_told", "method", "site")
 
     def __init__(
         self,
@@ -105,6 +105,7 @@ class Pending(Coroutine[Any, Any, T]):
         self._function: Callable[..., Coroutine[Any, Any, T]] | None = function
         self._arguments = arguments
         self._coroutine: Coroutine[Any, Any, T] | None = None
+        self._told = False
 
     def _begin(self) -> Coroutine[Any, Any, T]:
         function = self._function
@@ -150,31 +151,61 @@ class Pending(Coroutine[Any, Any, T]):
         if self._coroutine is not None:
             self._coroutine.close()
 
+    # What asyncio shows of a task's coroutine.
+
+    @property
+    def __name__(self) -> str:
+        return self.method
+
+    @property
+    def cr_code(self) -> CodeType:
+        """The code that called the method."""
+        return self.site.code
+
+    @property
+    def cr_frame(self) -> FrameType | None:
+        """The frame that runs, once it does."""
+        return getattr(self._coroutine, "cr_frame", None)
+
+    @property
+    def cr_running(self) -> bool:
+        """Whether it runs at this moment."""
+        return bool(getattr(self._coroutine, "cr_running", False))
+
+    @property
+    def cr_await(self) -> Any:
+        """What it waits for."""
+        return getattr(self._coroutine, "cr_await", None)
+
     # What a forgotten await runs into.
 
-    def __getitem__(self, key: object) -> NoReturn:
-        self._forgotten()
-
-    def __iter__(self) -> NoReturn:
-        self._forgotten()
-
-    def __len__(self) -> NoReturn:
-        self._forgotten()
-
-    def __bool__(self) -> NoReturn:
-        self._forgotten()
-
-    def __contains__(self, item: object) -> NoReturn:
-        self._forgotten()
+    def __bool__(self) -> bool:
+        # asyncio asks for the truth of a task's coroutine when it shows the task.
+        return True
 
     if not TYPE_CHECKING:
-        # Hidden from type checkers, which shall go on to report unknown attributes.
+        # Hidden from type checkers, which shall go on to report all of this before it runs.
+
+        def __getitem__(self, key: object) -> NoReturn:
+            self._forgotten()
+
+        def __iter__(self) -> NoReturn:
+            self._forgotten()
+
+        def __len__(self) -> NoReturn:
+            self._forgotten()
+
+        def __contains__(self, item: object) -> NoReturn:
+            self._forgotten()
+
         def __getattr__(self, name: str) -> NoReturn:
-            if name.startswith(("_", "cr_", "gi_")):
+            if name.startswith(("_", "cr_", "gi_", "ag_")):
                 raise AttributeError(name)
             self._forgotten()
 
     def _forgotten(self) -> NoReturn:
+        # The error says it all; a warning about the same would follow it otherwise.
+        self._told = True
         raise ForgottenAwaitError(f"{self.method}() was not awaited.\n{self.advice()}")
 
     def advice(self) -> str:
@@ -191,7 +222,7 @@ class Pending(Coroutine[Any, Any, T]):
         return f"<Pending {self.method}() at {self.site}>"
 
     def __del__(self) -> None:
-        if self._function is None or sys.is_finalizing():
+        if self._function is None or self._told or sys.is_finalizing() or sys.meta_path is None:
             return
         query = self.query
         sql = "" if query is None else f"\n  SQL:    {' '.join(str(query).split())}"

@@ -309,17 +309,20 @@ class RecordIterator:
         # After `break` nothing else tells that the loop has ended.
         self._close()
 
-    def __iter__(self) -> NoReturn:
-        raise ForgottenAwaitError(
-            f"{self._method}() is read with `async for`.\n  {self._site}\n"
-            "  wrong:  for row in database.iterate(query):\n"
-            "  right:  async for row in database.iterate(query):"
-        )
+    if not TYPE_CHECKING:
+        # Hidden from type checkers, which shall go on to report this before it runs.
 
-    def __await__(self) -> NoReturn:
-        raise ForgottenAwaitError(
-            f"{self._method}() is not awaited but read with `async for`.\n  {self._site}\n"
-            "  wrong:  rows = await database.iterate(query)\n"
-            "  right:  rows = await database.fetch_all(query)\n"
-            "  or:     async for row in database.iterate(query):"
-        )
+        def __iter__(self) -> NoReturn:
+            raise ForgottenAwaitError(
+                f"{self._method}() is read with `async for`.\n  {self._site}\n"
+                "  wrong:  for row in database.iterate(query):\n"
+                "  right:  async for row in database.iterate(query):"
+            )
+
+        def __await__(self) -> NoReturn:
+            raise ForgottenAwaitError(
+                f"{self._method}() is not awaited but read with `async for`.\n  {self._site}\n"
+                "  wrong:  rows = await database.iterate(query)\n"
+                "  right:  rows = await database.fetch_all(query)\n"
+                "  or:     async for row in database.iterate(query):"
+            )

@@ -39,7 +39,7 @@ class Shape:
             self.positions.setdefault(name, position)
         self._decoded = [(i, f) for i, f in enumerate(processors) if f is not None]
         self._locate = locate
-        self.record: type[_Row | _ShadowedRow] = _Row if _TAKEN.isdisjoint(names) else _ShadowedRow
+        self.record: type[_Row] = _Row if _TAKEN.isdisjoint(names) else _ShadowedRow
 
     def row(self, values: Sequence[Any]) -> Record:
         """Wrap one row's values, decoding them now and only now."""
@@ -94,8 +94,8 @@ class Record:
     object and Pydantic reads it with ``from_attributes``. Two records are equal where their
     columns and values are.
 
-    A column may have any name: one called ``values`` or ``keys`` is an attribute as well, instead
-    of the method, and ``dict(row)`` works still.
+    A column may have any name: one called ``values`` is ``row.values`` as well, instead of the
+    method. Only ``row.keys`` stays the method, which ``dict(row)`` calls.
 
     Example:
         >>> import asyncio, databases
@@ -192,31 +192,19 @@ class _Row(Record):
         self._values = values
 
 
-_TAKEN = frozenset(name for name in vars(Record) if not name.startswith("__"))
-"""Names of columns that methods of Record would hide."""
+_TAKEN = frozenset(name for name in vars(Record) if not name.startswith("__")) - {"keys"}
+"""Names of columns that methods of Record would hide. ``keys`` stays the method, because
+``dict(row)`` calls it, and FastAPI with it: that column is ``row["keys"]``."""
 
 
-class _ShadowedRow(Record, dict[str, Any]):  # type: ignore[misc]
-    """A row with a column whose name a method has: there the column wins.
+class _ShadowedRow(_Row):
+    """A row with a column whose name a method has: there the column wins."""
 
-    It is a dict underneath because only for one does ``dict(row)`` not call ``row.keys()``, so
-    that ``row.keys`` can be the column.
-    """
-
-    __slots__ = ("_shape", "_values")
-    __iter__ = dict.__iter__
-    # Encoders of JSON take a dict's content from its items().
-    _UNTOUCHED = frozenset({"_shape", "_values", "items"})
-
-    def __init__(self, shape: Shape, values: Sequence[Any]) -> None:
-        self._shape = shape
-        self._values = values
-        dict.update(self, self._asdict())
+    __slots__ = ()
 
     def __getattribute__(self, name: str) -> Any:
-        get = object.__getattribute__
-        if name not in _ShadowedRow._UNTOUCHED and not name.startswith("__"):
-            position = get(self, "_shape").positions.get(name)
+        if name in _TAKEN:
+            position = self._shape.positions.get(name)
             if position is not None:
-                return get(self, "_values")[position]
-        return get(self, name)
+                return self._values[position]
+        return super().__getattribute__(name)

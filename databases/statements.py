@@ -7,6 +7,7 @@ sequence of arguments. SQLAlchemy is imported only when an expression of it arri
 from __future__ import annotations
 
 import enum
+import itertools
 import re
 import sys
 from collections import OrderedDict
@@ -254,7 +255,7 @@ def shortened(query: object) -> str:
     return text if len(text) <= 500 else text[:499] + "…"
 
 
-_WORD = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?(?:\*/|$)|\()*([A-Za-z]*)", re.DOTALL)
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _DML = re.compile(
     r"""'[^']*'|"[^"]*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|/\*.*?(?:\*/|$)"""
     r"|\b(SELECT|VALUES|INSERT|REPLACE|UPDATE|DELETE)\b|[()]",
@@ -278,8 +279,8 @@ def verb_of(sql: str) -> Verb:
         >>> verb_of("WITH new(name) AS (SELECT 'Ada') INSERT INTO users(name) SELECT name FROM new")
         <Verb.INSERT: 'insert'>
     """
-    match = _WORD.match(sql)
-    word = match[1].upper() if match else ""
+    words = leading_words(sql, 1)
+    word = words[0].upper() if words else ""
     if word != "WITH":
         return _VERBS.get(word, Verb.OTHER)
     # The verb of WITH is the first one outside the parentheses of its queries.
@@ -292,6 +293,20 @@ def verb_of(sql: str) -> Verb:
         elif match[1] and depth == 0:
             return _VERBS[match[1].upper()]
     return Verb.OTHER
+
+
+def leading_words(sql: str, count: int) -> list[str]:
+    r"""The first words of a statement, its comments and opening parentheses left out.
+
+    Example:
+        >>> leading_words("-- all\n /* of */ (SELECT * FROM users)", 2)
+        ['SELECT', 'FROM']
+    """
+    words = _WORD.finditer(_COMMENT.sub(" ", sql))
+    return [match[0] for match in itertools.islice(words, count)]
+
+
+_WORD = re.compile(r"\w+")
 
 
 class Recent(OrderedDict[KeyT, ValueT]):

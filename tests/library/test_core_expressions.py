@@ -282,7 +282,7 @@ async def test_an_upsert_returns_the_id_only_of_a_new_row(database: Database) ->
 
 async def test_ddl_elements_run(database: Database) -> None:
     await database.execute(DropTable(notes))
-    await database.execute(sa.DDL("CREATE TABLE made (x)"))
+    await database.execute(sa.DDL("CREATE TABLE made (x)"))  # type: ignore[no-untyped-call]
     assert await database.fetch_val("SELECT count(*) FROM made") == 0
 
 

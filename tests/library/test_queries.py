@@ -134,7 +134,7 @@ async def test_a_read_after_a_write_sees_it_from_any_task(database: Database) ->
     async def write_then_read(name: str) -> bool:
         await database.execute(INSERT, {"name": name})
         found = await database.fetch_val("SELECT 1 FROM users WHERE name = :n", {"n": name})
-        return found == 1
+        return bool(found == 1)
 
     results = await asyncio.gather(*[write_then_read(str(i)) for i in range(200)])
     assert all(results)

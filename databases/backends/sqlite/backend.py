@@ -20,11 +20,11 @@ from databases.statements import Dialect, Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Mapping
 
     from sqlalchemy.engine import Dialect as CoreDialect
 
+    from databases.backends.sqlite.inserts import EngineConnection
     from databases.pending import CallSite
     from databases.statements import Batch, Bound
     from databases.url import DatabaseURL
@@ -93,7 +93,7 @@ class SQLiteBackend:
         """Run a single statement and return its rows."""
         return await self._run(bound, site, partial(work.fetch, bound=bound, limit=limit))
 
-    async def execute(self, bound: Bound, site: CallSite) -> int | None:
+    async def execute(self, bound: Bound, site: CallSite) -> int:
         """Run a single statement; return the last inserted id of an INSERT, else the row count."""
         return await self._run(bound, site, partial(work.execute, bound=bound))
 
@@ -105,7 +105,7 @@ class SQLiteBackend:
         finally:
             self._turns.give(turn)
 
-    async def _run(self, bound: Bound, site: CallSite, job: Callable[[sqlite3.Connection], T]) -> T:
+    async def _run(self, bound: Bound, site: CallSite, job: Callable[[EngineConnection], T]) -> T:
         if bound.statement.verb is Verb.READ and self._reader is not self._writer:
             return await self._reader.submit(job)
         if work.changes_session(bound.statement) and self._reader is not self._writer:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
+    from databases.backends.sqlite.inserts import EngineConnection
     from databases.backends.sqlite.turns import Turn, Turns
     from databases.backends.sqlite.worker import ConnectionThread
     from databases.pending import CallSite
@@ -66,7 +67,7 @@ class SQLiteConnection:
     def raw(self) -> RawConnection:
         """An awaitable surface of the driver's connection, like aiosqlite's."""
         self._clean = False
-        return RawConnection(self.thread)
+        return RawConnection(self.thread, self._in_transaction)
 
     async def thread(self) -> ConnectionThread:
         """Return the thread of SQLite's connection, taking one where there is none yet."""
@@ -80,7 +81,7 @@ class SQLiteConnection:
         """Run a statement and return its rows."""
         return await self.run(bound, site, partial(work.fetch, bound=bound, limit=limit))
 
-    async def execute(self, bound: Bound, site: CallSite) -> int | None:
+    async def execute(self, bound: Bound, site: CallSite) -> int:
         """Run a statement; return the last inserted id of an INSERT, else the row count."""
         return await self.run(bound, site, partial(work.execute, bound=bound))
 
@@ -98,7 +99,7 @@ class SQLiteConnection:
         cursor = await self.run(bound, site, partial(work.open_cursor, bound=bound))
         return SQLiteCursor(await self.thread(), cursor)
 
-    async def run(self, bound: Bound, site: CallSite, job: Callable[[sqlite3.Connection], T]) -> T:
+    async def run(self, bound: Bound, site: CallSite, job: Callable[[EngineConnection], T]) -> T:
         """Do the job of a statement, in its turn if it may write."""
         if self._turn is not None:
             self._turn.sql = bound.statement.sql
@@ -113,7 +114,8 @@ class SQLiteConnection:
     @contextlib.asynccontextmanager
     async def _writing(self, site: CallSite) -> AsyncIterator[None]:
         """Wait for the turn to write, unless a transaction on this connection has it."""
-        if self._begun or self._user_began():
+        # A BEGIN of the user's own has SQLite's lock without a turn of ours.
+        if self._begun or (not self._shared and self._in_transaction()):
             yield
             return
         turn = await self._turns.take(site)
@@ -182,9 +184,8 @@ class SQLiteConnection:
 
         self._clean_up(thread).add_done_callback(cleaned)
 
-    def _user_began(self) -> bool:
-        """Whether the user wrote a BEGIN, and so has SQLite's lock without a turn of ours."""
-        return not self._shared and self._thread is not None and self._thread.in_transaction
+    def _in_transaction(self) -> bool:
+        return self._thread is not None and self._thread.in_transaction
 
     def _clean_up(self, thread: ConnectionThread) -> asyncio.Future[None]:
         """Roll back and give the turn back, even where whoever waits for it is cancelled."""

@@ -23,7 +23,10 @@ _URI_PARAMETERS = ("cache", "immutable", "mode", "modeof", "nolock", "psow", "vf
 _NEEDLESS = ("check_same_thread", "uri")
 """Options of ``sqlite3.connect`` that databases 0.9 passed on, and that the engine settles."""
 
-_KNOWN = ("timeout", *_URI_PARAMETERS)
+_PASSED_ON = ("cached_statements", "detect_types")
+"""Options of ``sqlite3.connect`` that mean there what they mean here."""
+
+_KNOWN = ("timeout", *_PASSED_ON, *_URI_PARAMETERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,16 @@ class SQLiteOptions:
         in_memory: whether the database is in memory, and so lives in one connection alone.
         directory: the directory of the file, or None for a database in memory.
         timeout: how long to wait for a lock, in seconds.
+        cached_statements: how many prepared statements each connection keeps.
+        detect_types: as for ``sqlite3.connect``.
     """
 
     address: str
     in_memory: bool
     directory: Path | None
     timeout: float
+    cached_statements: int
+    detect_types: int
 
     @classmethod
     def read(cls, url: DatabaseURL, keywords: Mapping[str, Any]) -> SQLiteOptions:
@@ -57,7 +64,9 @@ class SQLiteOptions:
         uri = {name: str(given[name]) for name in _URI_PARAMETERS if name in given}
         name = url.database.removeprefix("file:")
         in_memory = name in ("", ":memory:") or uri.get("mode") == "memory"
-        timeout = _seconds(given.get("timeout", 30.0))
+        timeout = _number("timeout", given.get("timeout", 30.0), 86_400)
+        cached = _number("cached_statements", given.get("cached_statements", 500), 100_000)
+        detect = _number("detect_types", given.get("detect_types", 0), 3)
         if in_memory:
             address = "file:" + quote(name or ":memory:", safe=":/")
             directory = None
@@ -66,20 +75,22 @@ class SQLiteOptions:
             path = Path(name).absolute()
             address = path.as_uri()
             directory = path.parent
-        return cls(address + ("?" + urlencode(uri) if uri else ""), in_memory, directory, timeout)
+        if uri:
+            address += "?" + urlencode(uri)
+        return cls(address, in_memory, directory, timeout, int(cached), int(detect))
 
 
-def _seconds(value: Any) -> float:
+def _number(name: str, value: Any, most: int) -> float:
     try:
-        seconds = float(value)
+        number = float(value)
     except (TypeError, ValueError):
-        seconds = math.nan
-    if not 0 <= seconds <= 86_400:
+        number = math.nan
+    if not 0 <= number <= most:
         raise UnknownOptionError(
-            f"The SQLite option timeout is a number of seconds from 0 to 86400, not {value!r}: "
-            "write sqlite:///./test.db?timeout=30"
+            f"The SQLite option {name} is a number from 0 to {most}, not {value!r}: "
+            "write for example sqlite:///./test.db?timeout=30 (seconds)"
         )
-    return seconds
+    return number
 
 
 def _unknown(name: str) -> str:

@@ -1,16 +1,16 @@
 """What ``connection.raw_connection`` is on SQLite: the driver's connection, made awaitable.
 
 Code written for databases 0.9 knows it as aiosqlite's ``Connection``; the part of that surface
-which such code uses is here. ``run`` reaches everything else of ``sqlite3``.
+which such code uses is here, and the other methods of ``sqlite3.Connection`` can be awaited too.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any, TypeVar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Sequence
     from types import TracebackType
 
@@ -24,6 +24,7 @@ class RawConnection:
 
     Args:
         thread: gives the connection's thread.
+        in_transaction: tells whether a transaction is open.
 
     Example:
         >>> import asyncio, databases
@@ -38,8 +39,20 @@ class RawConnection:
         [(1,)]
     """
 
-    def __init__(self, thread: Callable[[], Awaitable[ConnectionThread]]) -> None:
+    def __init__(
+        self,
+        thread: Callable[[], Awaitable[ConnectionThread]],
+        in_transaction: Callable[[], bool],
+    ) -> None:
         self._thread = thread
+        self._in_transaction = in_transaction
+        self.row_factory: Any = None
+        """How cursors opened from now on make rows, such as ``sqlite3.Row``; None for tuples."""
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self._in_transaction()
 
     async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Call a function with the ``sqlite3.Connection``, in its thread, and return its result."""
@@ -47,55 +60,57 @@ class RawConnection:
 
     def cursor(self) -> Opening:
         """Open a cursor: ``await raw.cursor()`` or ``async with raw.cursor() as cursor``."""
-        return self._open(lambda connection: connection.cursor())
+        return self._open(lambda cursor: cursor)
 
     def execute(self, sql: str, parameters: Any = ()) -> Opening:
         """Run a statement in the driver's own SQL; await it, or enter it, for its cursor."""
-        return self._open(lambda connection: connection.execute(sql, parameters))
+        return self._open(lambda cursor: cursor.execute(sql, parameters))
 
     def executemany(self, sql: str, parameters: Iterable[Any]) -> Opening:
         """Run a statement for each of many sets of parameters."""
-        return self._open(lambda connection: connection.executemany(sql, parameters))
+        return self._open(lambda cursor: cursor.executemany(sql, parameters))
 
     def executescript(self, sql: str) -> Opening:
         """Run several statements, separated by semicolons; commits an open transaction first."""
-        return self._open(lambda connection: connection.executescript(sql))
+        return self._open(lambda cursor: cursor.executescript(sql))
 
     async def execute_fetchall(self, sql: str, parameters: Any = ()) -> list[Any]:
         """Run a statement and return all its rows."""
-        return await self.run(lambda connection: connection.execute(sql, parameters).fetchall())
+        async with self.execute(sql, parameters) as cursor:
+            return await cursor.fetchall()
 
     async def execute_insert(self, sql: str, parameters: Any = ()) -> tuple[int] | None:
         """Run an INSERT and return ``(last_insert_rowid,)``."""
-
-        def insert(connection: sqlite3.Connection) -> tuple[int] | None:
-            made = connection.execute(sql, parameters).lastrowid
+        async with self.execute(sql, parameters) as cursor:
+            made = cursor.lastrowid
             return None if made is None else (made,)
 
-        return await self.run(insert)
+    if not TYPE_CHECKING:
+        # For type checkers declared below, returning Any.
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_") or not callable(getattr(sqlite3.Connection, name, None)):
+                raise AttributeError(
+                    f"raw_connection has no {name!r} on SQLite; "
+                    f"`await raw.run(lambda connection: connection.{name})` reaches all of sqlite3"
+                )
 
-    async def commit(self) -> None:
-        """Commit the transaction that is open, if one is."""
-        await self.run(lambda connection: connection.commit())
+            async def method(*args: Any, **kwargs: Any) -> Any:
+                return await self.run(lambda c: getattr(c, name)(*args, **kwargs))
 
-    async def rollback(self) -> None:
-        """Roll back the transaction that is open, if one is."""
-        await self.run(lambda connection: connection.rollback())
+            return method
+    else:
 
-    async def create_function(
-        self, name: str, narg: int, func: Callable[..., Any], deterministic: bool = False
-    ) -> None:
-        """Define a function of SQL, called in the connection's thread."""
-        await self.run(
-            lambda connection: connection.create_function(
-                name, narg, func, deterministic=deterministic
-            )
-        )
+        def __getattr__(self, name: str) -> Any: ...
 
-    def _open(self, function: Callable[[sqlite3.Connection], sqlite3.Cursor]) -> Opening:
+    def _open(self, function: Callable[[sqlite3.Cursor], sqlite3.Cursor]) -> Opening:
+        def work(connection: sqlite3.Connection) -> sqlite3.Cursor:
+            cursor = connection.cursor()
+            cursor.row_factory = self.row_factory
+            return function(cursor)
+
         async def opened() -> RawCursor:
             thread = await self._thread()
-            return RawCursor(thread, await thread.submit(function))
+            return RawCursor(thread, await thread.submit(work))
 
         return Opening(opened)
 
@@ -153,6 +168,11 @@ class RawCursor:
     def rowcount(self) -> int:
         """The number of rows that the last statement changed; -1 where it changes none."""
         return self._cursor.rowcount
+
+    @property
+    def arraysize(self) -> int:
+        """How many rows ``fetchmany`` returns where it is not told."""
+        return self._cursor.arraysize
 
     @property
     def description(self) -> Sequence[Any] | None:

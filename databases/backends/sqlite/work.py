@@ -6,8 +6,9 @@ import re
 import sqlite3
 
 from databases.backends.base import Rows
+from databases.backends.sqlite.inserts import EngineConnection
 from databases.exceptions import TransactionStateError
-from databases.statements import Verb
+from databases.statements import Verb, leading_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,27 +18,22 @@ if TYPE_CHECKING:
     from databases.backends.sqlite.options import SQLiteOptions
     from databases.statements import Batch, Bound, Statement
 
-_CACHED_STATEMENTS = 500
-
-_FORGET_ROWID = "INSERT OR REPLACE INTO temp.databases_last_rowid VALUES (0)"
-"""Sets SQLite's last_insert_rowid() to 0. Otherwise an INSERT that inserts no rowid (an upsert that
-updates, a table WITHOUT ROWID) would seem to have made the id of an earlier one."""
-
-_NO_SESSION_STATE = re.compile(
-    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*"
-    r"(?:(?:CREATE\s+(?!TEMP)|DROP|ALTER|REINDEX|ANALYZE|VACUUM)\b|$)",
-    re.DOTALL | re.IGNORECASE,
-)
-
+_SCHEMA = {"CREATE", "DROP", "ALTER", "REINDEX", "ANALYZE", "VACUUM"}
 _RETURNS = re.compile(r"\bRETURNING\b", re.IGNORECASE)
 
 
 def changes_session(statement: Statement) -> bool:
     """Whether a statement may leave state in its connection: PRAGMA, ATTACH, TEMP, BEGIN."""
-    return statement.verb is Verb.OTHER and _NO_SESSION_STATE.match(statement.sql) is None
+    if statement.verb is not Verb.OTHER:
+        return False
+    words = [word.upper() for word in leading_words(statement.sql, 8)]
+    if not words:
+        return False
+    temporary = words[1:2] in (["TEMP"], ["TEMPORARY"]) or "TEMP" in words[2:]
+    return words[0] not in _SCHEMA or temporary
 
 
-def open_connection(options: SQLiteOptions) -> sqlite3.Connection:
+def open_connection(options: SQLiteOptions) -> EngineConnection:
     """Open a connection as the engine wants it: autocommit, waiting for locks, in WAL mode."""
     try:
         connection = sqlite3.connect(
@@ -45,7 +41,9 @@ def open_connection(options: SQLiteOptions) -> sqlite3.Connection:
             timeout=options.timeout,
             isolation_level=None,
             uri=True,
-            cached_statements=_CACHED_STATEMENTS,
+            detect_types=options.detect_types,
+            cached_statements=options.cached_statements,
+            factory=EngineConnection,
             # Cursors that nobody wants any more are freed by whichever thread drops them.
             check_same_thread=False,
         )
@@ -74,7 +72,6 @@ def _set_up(connection: sqlite3.Connection, options: SQLiteOptions) -> None:
             connection.execute("PRAGMA journal_mode=WAL").close()
         except sqlite3.OperationalError:
             pass
-    connection.execute("CREATE TEMP TABLE databases_last_rowid (id INTEGER PRIMARY KEY)").close()
 
 
 def _explain_open(error: sqlite3.Error, options: SQLiteOptions) -> None:
@@ -105,18 +102,18 @@ def open_cursor(connection: sqlite3.Connection, bound: Bound) -> sqlite3.Cursor:
     return connection.execute(bound.statement.sql, bound.arguments)
 
 
-def execute(connection: sqlite3.Connection, bound: Bound) -> int | None:
+def execute(connection: EngineConnection, bound: Bound) -> int:
     """Run a statement; return the id of what an INSERT made, else the number of rows changed."""
     statement, arguments = bound
     if statement.verb is Verb.INSERT:
-        connection.execute(_FORGET_ROWID).close()
+        return connection.insert(statement.sql, arguments)
     cursor = connection.execute(statement.sql, arguments)
     try:
         if statement.verb is Verb.READ:
             return -1
+        # A statement with RETURNING counts its rows only once it has been run to its end.
         cursor.fetchall()
-        made = cursor.lastrowid if statement.verb is Verb.INSERT and cursor.rowcount else 0
-        return made or cursor.rowcount
+        return cursor.rowcount
     finally:
         cursor.close()
 
@@ -181,8 +178,13 @@ def savepoint(connection: sqlite3.Connection, sql: str) -> None:
 
 def rollback_to_savepoint(connection: sqlite3.Connection, name: str) -> None:
     """Undo what happened since a savepoint, and remove it."""
-    _end(connection, f"ROLLBACK TO {name}")
-    _end(connection, f"RELEASE {name}")
+    try:
+        _end(connection, f"ROLLBACK TO {name}")
+        _end(connection, f"RELEASE {name}")
+    except sqlite3.OperationalError as error:
+        # Its RELEASE was under way when whoever waited for it was cancelled.
+        if "no such savepoint" not in str(error):
+            raise
 
 
 def _end(connection: sqlite3.Connection, sql: str) -> None:

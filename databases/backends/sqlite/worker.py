@@ -22,7 +22,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Work = Callable[[sqlite3.Connection], Any]
+    from databases.backends.sqlite.inserts import EngineConnection
+
+    Work = Callable[[EngineConnection], Any]
 
 T = TypeVar("T")
 
@@ -70,10 +72,10 @@ class ConnectionThread:
         open_connection: called in the thread to open the connection.
     """
 
-    def __init__(self, open_connection: Callable[[], sqlite3.Connection]) -> None:
+    def __init__(self, open_connection: Callable[[], EngineConnection]) -> None:
         self._open = open_connection
         self._inbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._connection: sqlite3.Connection | None = None
+        self._connection: EngineConnection | None = None
         self.closing = False
         # A daemon: a program that ends without disconnect() must not wait for this thread.
         self._thread = threading.Thread(
@@ -94,7 +96,7 @@ class ConnectionThread:
             raise
 
     def submit(
-        self, work: Callable[[sqlite3.Connection], T], *, essential: bool = False
+        self, work: Callable[[EngineConnection], T], *, essential: bool = False
     ) -> asyncio.Future[T]:
         """Have work done in the thread.
 
@@ -172,11 +174,16 @@ class ConnectionThread:
     def _do(self, work: Work, future: asyncio.Future[Any]) -> Answer:
         try:
             return Answer(future, work(self._opened()), None)
+        except StopIteration as error:
+            # A future takes any error but this one.
+            stopped = RuntimeError("StopIteration was raised in the connection's thread")
+            stopped.__cause__ = error
+            return Answer(future, None, stopped)
         except BaseException as error:
             ours = _ADOPTED.get(type(error))
             return Answer(future, None, exceptions.adopt(error, ours) if ours else error)
 
-    def _opened(self) -> sqlite3.Connection:
+    def _opened(self) -> EngineConnection:
         if self._connection is None:
             self._connection = self._open()
         return self._connection

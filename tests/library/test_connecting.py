@@ -1,0 +1,324 @@
+"""Connecting and disconnecting, options, and what cannot be opened."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import fastapi
+import pytest
+from fastapi.testclient import TestClient
+
+from databases import Database, DatabaseURL, exceptions
+
+
+async def test_connect_and_disconnect_can_be_repeated(url: str) -> None:
+    database = Database(url)
+    assert not database.is_connected
+    await database.disconnect()
+    for _ in range(2):
+        await database.connect()
+        await database.connect()
+        assert database.is_connected
+        assert await database.fetch_val("SELECT 1") == 1
+        await database.disconnect()
+        await database.disconnect()
+        assert not database.is_connected
+    async with asyncio.timeout(5):
+        while [t for t in threading.enumerate() if t.name.startswith("databases-")]:
+            await asyncio.sleep(0.01)
+
+
+async def test_many_tasks_may_connect_at_once(url: str) -> None:
+    database = Database(url)
+    await asyncio.gather(*[database.connect() for _ in range(20)])
+    assert await database.fetch_val("SELECT 1") == 1
+    await asyncio.gather(*[database.disconnect() for _ in range(20)])
+
+
+def test_one_database_serves_one_event_loop_after_another(url: str) -> None:
+    database = Database(url)
+
+    async def use() -> None:
+        await asyncio.gather(database.connect(), database.connect())
+        async with database.transaction():
+            assert await database.fetch_val("SELECT 1") == 1
+        await database.disconnect()
+
+    asyncio.run(use())
+    asyncio.run(use())
+
+
+def test_a_connected_sqlite_database_goes_on_in_another_event_loop(file_url: str) -> None:
+    database = Database(file_url)
+    asyncio.run(database.connect())
+
+    async def use() -> None:
+        await database.execute("CREATE TABLE IF NOT EXISTS a (x)")
+        await asyncio.gather(*[database.execute("INSERT INTO a VALUES (1)") for _ in range(9)])
+        await database.disconnect()
+
+    asyncio.run(use())
+
+
+CALLS: dict[str, Callable[[Database], Awaitable[object]]] = {
+    "fetch_all": lambda database: database.fetch_all("SELECT 1"),
+    "execute": lambda database: database.execute("SELECT 1"),
+    "execute_many": lambda database: database.execute_many("SELECT :a", [{"a": 1}]),
+    "transaction": lambda database: database.transaction().start(),
+    "connection": lambda database: database.connection().__aenter__(),
+    "iterate": lambda database: database.iterate("SELECT 1").__anext__(),
+}
+
+
+@pytest.mark.parametrize("scheme", Database.SUPPORTED_BACKENDS)
+@pytest.mark.parametrize("method", CALLS)
+async def test_a_query_before_connect_says_what_to_write_and_where(
+    scheme: str, method: str
+) -> None:
+    with pytest.raises(exceptions.NotConnectedError) as caught:
+        await CALLS[method](Database(f"{scheme}:///name"))
+    assert isinstance(caught.value, AssertionError)
+    message = str(caught.value)
+    assert "await database.connect()" in message
+    assert "FastAPI(lifespan=database.lifespan)" in message
+    assert '@app.on_event("startup")' in message
+    assert "test_connecting.py" in message
+
+
+async def test_a_query_after_disconnect_says_where_that_was(url: str) -> None:
+    database = Database(url)
+    await database.connect()
+    await database.disconnect()
+    with pytest.raises(exceptions.NotConnectedError, match="disconnected at:") as caught:
+        await database.fetch_one("SELECT 1")
+    assert "in test_a_query_after_disconnect_says_where_that_was" in str(caught.value)
+
+
+async def test_a_connect_never_awaited_is_named_by_the_error_that_follows(url: str) -> None:
+    database = Database(url)
+    database.connect()
+    with pytest.raises(exceptions.NotConnectedError) as caught:
+        await database.fetch_one("SELECT 1")
+    message = str(caught.value)
+    assert "database.connect() was called but not awaited" in message
+    assert "wrong:  database.connect()" in message
+    assert "right:  await database.connect()" in message
+    with pytest.warns(RuntimeWarning, match=r"database\.connect\(\) was never awaited"):
+        await database.connect()
+    await database.disconnect()
+
+
+def test_an_unknown_scheme_lists_the_known_ones() -> None:
+    with pytest.raises(exceptions.UnknownBackendError) as caught:
+        Database("mssql://localhost/app")
+    assert isinstance(caught.value, KeyError)
+    assert str(caught.value).startswith("There is no backend for the URL scheme 'mssql'.")
+    assert "sqlite+aiosqlite" in str(caught.value)
+    with pytest.raises(TypeError):
+        Database(None)  # type: ignore[arg-type]
+
+
+async def test_a_backend_that_this_release_lacks_is_a_clear_import_error() -> None:
+    database = Database("postgresql://ada:secret@localhost/app")
+    with pytest.raises(
+        exceptions.BackendUnavailableError, match="cannot connect to postgresql"
+    ) as e:
+        await database.connect()
+    assert isinstance(e.value, ImportError)
+    assert "secret" not in str(e.value)
+    assert "secret" not in repr(database)
+
+
+async def test_url_and_options_are_attributes(file_url: str) -> None:
+    database = Database(DatabaseURL(file_url), timeout=3)
+    assert database.url == file_url
+    assert database.options == {"timeout": 3}
+    assert repr(database) == f"<Database {file_url} (not connected)>"
+
+
+async def test_a_misspelt_option_lists_the_known_ones(file_url: str) -> None:
+    with pytest.raises(exceptions.UnknownOptionError, match="did you mean 'timeout'"):
+        await Database(f"{file_url}?timeuot=3").connect()
+    with pytest.raises(exceptions.UnknownOptionError, match="It has cache,"):
+        await Database(file_url, colour="red").connect()
+    with pytest.raises(exceptions.UnknownOptionError, match="a number from 0 to 86400, not 'soon'"):
+        await Database(f"{file_url}?timeout=soon").connect()
+
+
+async def test_keywords_win_over_the_options_of_the_url(file_url: str) -> None:
+    async with Database(f"{file_url}?timeout=nonsense", timeout=1) as database:
+        assert await database.fetch_val("PRAGMA busy_timeout") == 1000
+
+
+async def test_options_that_databases_0_9_passed_on_are_taken(file_url: str) -> None:
+    options: dict[str, Any] = {
+        "check_same_thread": False,
+        "uri": True,
+        "cached_statements": 5,
+        "detect_types": 1,
+    }
+    async with Database(file_url, **options) as database:
+        await database.execute("CREATE TABLE a (day DATE)")
+        await database.execute("INSERT INTO a VALUES ('2026-11-22')")
+
+
+async def test_sqlites_own_uri_parameters_are_taken(file_url: str) -> None:
+    with pytest.raises(exceptions.OperationalError):
+        await Database(f"{file_url}?mode=rw").connect()
+    async with Database(file_url) as database:
+        await database.execute("CREATE TABLE a (x)")
+    async with Database(f"{file_url}?mode=ro") as database:
+        assert await database.fetch_all("SELECT * FROM a") == []
+        with pytest.raises(exceptions.OperationalError, match="readonly"):
+            await database.execute("INSERT INTO a VALUES (1)")
+
+
+async def test_both_sqlite_schemes_work(file_url: str) -> None:
+    async with Database(file_url.replace("sqlite:", "sqlite+aiosqlite:")) as database:
+        assert await database.fetch_val("SELECT 1") == 1
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file::memory:"])
+async def test_a_database_in_memory_lives_from_connect_to_disconnect(url: str) -> None:
+    database = Database(url)
+    for _ in range(2):
+        await database.connect()
+        await database.execute("CREATE TABLE a (x)")
+        await asyncio.gather(*[database.execute("INSERT INTO a VALUES (1)") for _ in range(50)])
+        assert await database.fetch_val("SELECT count(*) FROM a") == 50
+        await database.disconnect()
+
+
+async def test_a_named_database_in_memory_is_shared(tmp_path: Path) -> None:
+    url = "sqlite:///file:shared?mode=memory&cache=shared"
+    async with Database(url) as one:
+        await one.execute("CREATE TABLE a (x)")
+        async with Database(url) as other:
+            await other.execute("INSERT INTO a VALUES (1)")
+        assert await one.fetch_val("SELECT count(*) FROM a") == 1
+    async with Database(url) as later:
+        with pytest.raises(sqlite3.OperationalError, match="no such table"):
+            await later.fetch_all("SELECT * FROM a")
+
+
+async def test_a_relative_path_stays_where_it_was_at_connect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    async with Database("sqlite:///./test.db") as database:
+        await database.execute("CREATE TABLE a (x)")
+        monkeypatch.chdir(elsewhere)
+        async with database.transaction():
+            await database.execute("INSERT INTO a VALUES (1)")
+    assert (tmp_path / "test.db").exists()
+    assert not (elsewhere / "test.db").exists()
+
+
+async def test_names_of_files_may_have_any_character(tmp_path: Path) -> None:
+    url = DatabaseURL("sqlite:///x").replace(database=f"{tmp_path}/a b?c#d%20é.db")
+    async with Database(url) as database:
+        await database.execute("CREATE TABLE a (x)")
+    assert (tmp_path / "a b?c#d%20é.db").exists()
+
+
+async def test_what_cannot_be_opened_says_why(tmp_path: Path) -> None:
+    with pytest.raises(exceptions.OperationalError) as missing:
+        await Database(f"sqlite:///{tmp_path}/none/test.db").connect()
+    assert isinstance(missing.value, sqlite3.OperationalError)
+    assert f"mkdir -p {tmp_path}/none" in "\n".join(missing.value.__notes__)
+    with pytest.raises(exceptions.OperationalError, match="unable to open"):
+        await Database(f"sqlite:///{tmp_path}").connect()
+    (tmp_path / "text.db").write_text("this is no database" * 100)
+    database = Database(f"sqlite:///{tmp_path}/text.db")
+    with pytest.raises(exceptions.DriverError, match="file is not a database") as no_database:
+        await database.connect()
+    assert isinstance(no_database.value, sqlite3.DatabaseError)
+    assert "text.db" in "\n".join(no_database.value.__notes__)
+    assert not database.is_connected
+    (tmp_path / "text.db").unlink()
+    await database.connect()
+    await database.disconnect()
+
+
+async def test_a_clean_disconnect_leaves_one_file(file_url: str, tmp_path: Path) -> None:
+    async with Database(file_url) as database:
+        await database.execute("CREATE TABLE a (x)")
+        async with database.transaction():
+            await database.execute("INSERT INTO a VALUES (1)")
+    assert os.listdir(tmp_path) == ["test.db"]
+
+
+async def test_disconnect_while_work_is_under_way_ends_it(url: str) -> None:
+    database = Database(url)
+    await database.connect()
+    await database.execute("CREATE TABLE a (x)")
+    transaction = await database.transaction()
+    await database.execute("INSERT INTO a VALUES (1)")
+    iteration = database.iterate("SELECT 1 UNION SELECT 2")
+    await iteration.__anext__()
+    await database.disconnect()
+    with pytest.raises(exceptions.NotConnectedError):
+        await transaction.commit()
+    await iteration.aclose()
+    await database.connect()
+    if not url.endswith("//"):
+        assert await database.fetch_val("SELECT count(*) FROM a") == 0
+    async with database.transaction():
+        assert await database.fetch_val("SELECT 1") == 1
+    await database.disconnect()
+
+
+SCRIPT = """
+import asyncio, databases, sys
+database = databases.Database(sys.argv[1], force_rollback=sys.argv[2] == "True")
+async def main():
+    await database.connect()
+    await database.execute("CREATE TABLE IF NOT EXISTS a (x)")
+    transaction = await database.transaction()
+    print(await database.execute("INSERT INTO a VALUES (1)"))
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("force_rollback", [False, True])
+def test_a_program_that_never_disconnects_ends(url: str, force_rollback: bool) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", SCRIPT, url, str(force_rollback)],
+        timeout=30,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout.strip()) == (0, "1"), ended.stderr
+
+
+def test_lifespan_connects_for_as_long_as_the_application_runs(url: str) -> None:
+    database = Database(url)
+    app = fastapi.FastAPI(lifespan=database.lifespan)
+
+    @app.get("/")
+    async def read() -> dict[str, int]:
+        return {"number": await database.fetch_val("SELECT 1")}
+
+    with TestClient(app) as client:
+        assert database.is_connected
+        assert client.get("/").json() == {"number": 1}
+    assert not database.is_connected
+
+
+def test_bound_methods_serve_as_startup_and_shutdown_handlers(url: str) -> None:
+    database = Database(url)
+    app = fastapi.FastAPI(on_startup=[database.connect], on_shutdown=[database.disconnect])
+    with TestClient(app):
+        assert database.is_connected
+    assert not database.is_connected

@@ -1,0 +1,133 @@
+"""force_rollback: a database for tests that keeps nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+
+import pytest
+
+from databases import Database
+
+INSERT = "INSERT INTO users (name) VALUES (:name)"
+
+
+@pytest.fixture
+async def database(file_database: Database) -> AsyncIterator[Database]:
+    async with Database(file_database.url, force_rollback=True) as database:
+        yield database
+
+
+async def count(database: Database) -> int:
+    return int(await database.fetch_val("SELECT count(*) FROM users"))
+
+
+async def test_nothing_is_kept_and_every_task_sees_it_until_then(
+    database: Database, file_database: Database
+) -> None:
+    await database.execute(INSERT, {"name": "Ada"})
+    async with database.transaction():
+        await database.execute(INSERT, {"name": "Grace"})
+    assert await asyncio.create_task(count(database)) == 2
+    assert [row.name async for row in database.iterate("SELECT name FROM users")] == [
+        "Ada",
+        "Grace",
+    ]
+    await database.disconnect()
+    assert await count(file_database) == 0
+    await database.connect()
+    assert await count(database) == 0
+
+
+async def test_it_can_be_switched_on_for_a_block(file_database: Database) -> None:
+    database = Database(file_database.url)
+    with database.force_rollback():
+        async with database:
+            await database.execute(INSERT, {"name": "Ada"})
+            assert await count(database) == 1
+    async with database:
+        assert await count(database) == 0
+        await database.execute(INSERT, {"name": "Grace"})
+    assert await count(file_database) == 1
+
+
+async def test_everybody_shares_one_connection(database: Database) -> None:
+    async def mine() -> object:
+        return database.connection()
+
+    assert await asyncio.create_task(mine()) is database.connection()
+
+
+async def test_concurrent_transactions_keep_apart(database: Database) -> None:
+    async def work(number: int) -> None:
+        async with database.transaction():
+            await database.execute(INSERT, {"name": str(number)})
+            await asyncio.sleep(0)
+            async with database.transaction():
+                await database.execute(INSERT, {"name": f"{number}+"})
+                await asyncio.sleep(0)
+            if number % 2:
+                raise ValueError(number)
+
+    results = await asyncio.gather(*[work(number) for number in range(20)], return_exceptions=True)
+    assert [type(result) for result in results] == [type(None), ValueError] * 10
+    assert await count(database) == 20
+    names = [row.name for row in await database.fetch_all("SELECT name FROM users")]
+    assert all(int(name.removesuffix("+")) % 2 == 0 for name in names)
+
+
+async def test_children_of_a_transaction_nest_inside_it(database: Database) -> None:
+    async def child(number: int) -> None:
+        async with database.transaction():
+            await database.execute(INSERT, {"name": str(number)})
+            await asyncio.sleep(0)
+
+    async with asyncio.timeout(5), database.transaction():
+        await asyncio.gather(*[child(number) for number in range(10)])
+        assert await count(database) == 10
+
+
+async def test_a_transaction_of_a_task_that_has_ended_is_in_nobodys_way(
+    database: Database,
+) -> None:
+    async def fixture() -> None:
+        await database.transaction()
+
+    await asyncio.create_task(fixture())
+    async with asyncio.timeout(5), database.transaction():
+        await database.execute(INSERT, {"name": "Ada"})
+    assert await count(database) == 1
+
+
+async def test_disconnect_rolls_back_what_is_open(
+    database: Database, file_database: Database
+) -> None:
+    await database.transaction()
+    await database.execute(INSERT, {"name": "Ada"})
+    await database.disconnect()
+    assert await count(file_database) == 0
+
+
+async def test_another_connection_may_write_before_the_first_query(
+    database: Database, file_database: Database
+) -> None:
+    other = sqlite3.connect(file_database.url.database, timeout=1)
+    other.execute("INSERT INTO users (name) VALUES ('other')")
+    other.commit()
+    other.close()
+    assert await count(database) == 1
+
+
+async def test_two_tasks_that_connect_at_once_are_both_rolled_back(
+    file_database: Database,
+) -> None:
+    database = Database(file_database.url, force_rollback=True)
+
+    async def connect_and_write(name: str) -> None:
+        await database.connect()
+        await database.execute(INSERT, {"name": name})
+
+    await asyncio.gather(connect_and_write("a"), connect_and_write("b"))
+    await database.disconnect()
+    assert await count(file_database) == 0

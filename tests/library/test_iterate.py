@@ -1,0 +1,84 @@
+"""iterate(): rows one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+from pathlib import Path
+
+import pytest
+
+from databases import Database, exceptions
+
+MANY = """WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :most)
+SELECT i FROM n"""
+UPDATE = "UPDATE users SET name = 'x' || id WHERE id = :id"
+
+
+async def test_it_yields_every_row_in_order(database: Database) -> None:
+    rows = [row.i async for row in database.iterate(MANY, {"most": 1000})]
+    assert rows == list(range(1, 1001))
+    assert [row async for row in database.iterate("SELECT 1 WHERE 0")] == []
+    async with database.connection() as connection:
+        assert len([row async for row in connection.iterate(MANY, {"most": 600})]) == 600
+
+
+async def test_other_queries_run_inside_the_loop(database: Database) -> None:
+    await database.execute_many(
+        "INSERT INTO users (name) VALUES (:n)", [{"n": str(i)} for i in range(600)]
+    )
+    async with asyncio.timeout(20):
+        async for row in database.iterate("SELECT id FROM users WHERE id <= 600"):
+            if row.id % 50 == 0:
+                await database.execute(
+                    "UPDATE users SET name = 'x' || id WHERE id = :i", {"i": row.id}
+                )
+                async with database.transaction():
+                    await database.execute("DELETE FROM users WHERE id > 600")
+        async with database.transaction():
+            async for row in database.iterate("SELECT id FROM users"):
+                await database.execute(UPDATE, {"id": row.id})
+
+
+async def test_leaving_the_loop_early_frees_the_connection(file_database: Database) -> None:
+    backend = file_database._engine._backend
+    for _ in range(30):
+        async for _row in file_database.iterate(MANY, {"most": 100_000}):
+            break
+        await asyncio.sleep(0)
+    assert len(backend._idle) == 1  # type: ignore[union-attr]
+    with contextlib.suppress(ValueError):
+        async for _row in file_database.iterate(MANY, {"most": 100_000}):
+            raise ValueError
+    rows = file_database.iterate(MANY, {"most": 100_000})
+    await rows.__anext__()
+    await rows.aclose()
+    with pytest.raises(StopAsyncIteration):
+        await rows.__anext__()
+    del rows, _row
+    gc.collect()
+    assert not backend._lent  # type: ignore[union-attr]
+
+
+async def test_it_holds_a_bounded_number_of_rows(file_database: Database) -> None:
+    rows = file_database.iterate(MANY, {"most": 1_000_000})
+    await rows.__anext__()
+    assert rows._rows is not None
+    assert len(rows._rows) < 1000
+    await rows.aclose()
+
+
+async def test_an_error_frees_the_connection_and_names_the_place(file_database: Database) -> None:
+    with pytest.raises(exceptions.OperationalError) as caught:
+        async for _ in file_database.iterate("SELECT * FROM missing"):
+            pass
+    assert Path(__file__).name in "\n".join(caught.value.__notes__)
+    assert not file_database._engine._backend._lent  # type: ignore[union-attr]
+
+
+async def test_used_in_another_way_it_says_how(database: Database) -> None:
+    with pytest.raises(exceptions.ForgottenAwaitError, match="async for row"):
+        list(database.iterate("SELECT 1"))  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match=r"rows = await database\.fetch_all\(query\)"):
+        await database.iterate("SELECT 1")  # type: ignore[misc]

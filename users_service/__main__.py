@@ -1,0 +1,143 @@
+"""The command line: ``python -m users_service`` serves, ``python -m users_service migrate``."""
+
+import errno
+import signal
+import socket
+import sys
+from functools import partial
+from types import FrameType
+from typing import NoReturn
+
+import uvicorn
+from alembic.util import CommandError
+from pydantic import BaseModel, Field, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import CliApp, CliSubCommand, SettingsConfigDict
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from uvicorn.supervisors import Multiprocess
+
+from databases import DatabaseURL
+from users_service import migrations
+from users_service.access_log import LOGGING
+from users_service.app import create_app
+from users_service.settings import DatabaseAddress, Settings
+
+_SECONDS_TO_FINISH = 10
+_BACKLOG = 2048
+
+
+class Migrate(BaseModel):
+    """Bring the schema of the database up to date, then stop."""
+
+    database_url: DatabaseAddress | None = Field(
+        default=None,
+        repr=False,
+        description="The database, if it is not the one that is set for the service.",
+    )
+
+
+class CommandLine(Settings):
+    """Serve a list of users: an API, and a page at / that uses it.
+
+    Every flag can be given by the environment instead. A SQLite database gets its schema by
+    itself; any other gets it from the command migrate.
+    """
+
+    model_config = SettingsConfigDict(
+        cli_prog_name="users_service",
+        cli_kebab_case=True,
+        cli_avoid_json=True,
+        cli_show_env_vars=True,
+        cli_hide_none_type=True,
+    )
+
+    migrate: CliSubCommand[Migrate]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; whatever goes wrong is told in one line."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, _stop)
+    try:
+        settings = CliApp.run(CommandLine, cli_args=arguments)
+    except ValidationError as error:
+        _fail("; ".join(map(_setting_error, error.errors())), status=2)
+    if settings.migrate:
+        _migrate(settings.migrate.database_url or settings.database_url)
+    else:
+        _serve(settings)
+
+
+def _serve(settings: Settings) -> None:
+    with _listening_socket(settings.host, settings.port) as listener:
+        if DatabaseURL(settings.database_url).dialect == "sqlite":
+            _migrate(settings.database_url)
+        config = uvicorn.Config(
+            # What workers need is handed to them, passwords too: no detour by the environment.
+            partial(create_app, Settings.model_construct(**settings.model_dump())),
+            factory=True,
+            workers=settings.workers,
+            lifespan="on",
+            ws="none",
+            log_config=LOGGING,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=_SECONDS_TO_FINISH,
+        )
+        print(f"Users service: {_address(listener)}", flush=True)
+        if settings.workers > 1:
+            Multiprocess(config, [listener]).run()
+        else:
+            uvicorn.Server(config).run([listener])
+
+
+def _migrate(database_url: str) -> None:
+    try:
+        migrations.upgrade(database_url)
+    except (SQLAlchemyError, ImportError, CommandError) as error:
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        _fail(
+            f"The database {DatabaseURL(database_url).obscure_password} cannot be used: {reason}. "
+            "Check that it exists and can be written, or name another with --database-url."
+        )
+
+
+def _listening_socket(host: str, port: int) -> socket.socket:
+    """Take the port before anything else happens, and so that connections can queue already."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            advice = (
+                f"stop the other program or choose another port, e.g. --port {port % 65535 + 1}"
+            )
+            _fail(f"Port {port} on {host} is in use: {advice}.")
+        _fail(f"Cannot listen on {host}, port {port}: {error.strerror}. See --host and --port.")
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def _setting_error(error: ErrorDetails) -> str:
+    name = str(error["loc"][-1])
+    return f"--{name.replace('_', '-')} (USERS_{name.upper()}): {error['msg']}"
+
+
+def _fail(message: str, *, status: int = 1) -> NoReturn:
+    print(f"users_service: {message}", file=sys.stderr)
+    raise SystemExit(status)
+
+
+def _stop(signum: int, frame: FrameType | None) -> NoReturn:
+    """Leave quietly. While it serves, uvicorn puts its own handler in place of this one: it
+    finishes the requests in flight, and then passes the signal on to here."""
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    main()

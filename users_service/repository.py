@@ -1,0 +1,117 @@
+"""Every query of the service. No other module knows that there is SQL."""
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+from databases import Database
+from databases.exceptions import DatabaseError, IntegrityError
+from users_service import names
+from users_service.models import Page, User
+from users_service.tables import users
+
+# Put together once: to build a query anew takes longer than SQLite takes to run it.
+_LISTED = sa.select(users.c.id, users.c.name, users.c.created_at)
+_BY_ID = _LISTED.where(users.c.id == sa.bindparam("user_id"))
+# Nobody else can change this user until the transaction ends.
+_BY_ID_LOCKED = _BY_ID.with_for_update()
+
+
+# What any query may fail with, whatever the database.
+Unavailable = DatabaseError
+
+
+class NameTaken(Exception):
+    """Another user has this name."""
+
+
+class NotReady(Exception):
+    """No user can be read; the message says why, in words that are fit for anybody."""
+
+
+class UserRepository:
+    """The users in one database.
+
+    Plain SQLAlchemy Core that means the same on every database: nothing relies on RETURNING or
+    on counts of changed rows, which not all of them give.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def check(self) -> None:
+        """Raise NotReady if requests would fail for want of a database or of its table."""
+        try:
+            await self._database.fetch_one(_LISTED.limit(1))
+        except DatabaseError as error:
+            raise NotReady(await self._why()) from error
+
+    async def get(self, user_id: int) -> User | None:
+        """One user, or None."""
+        row = await self._database.fetch_one(_BY_ID.params(user_id=user_id))
+        return None if row is None else User.model_validate(row)
+
+    async def page(self, *, after: int, limit: int, search: str) -> Page:
+        """The first users after an id whose names contain the text searched for."""
+        # One more than asked for tells whether there is a next page.
+        query = _LISTED.where(users.c.id > after).order_by(users.c.id).limit(limit + 1)
+        if search:
+            query = query.where(users.c.name_key.like(_containing(search), escape="/"))
+        found = [User.model_validate(row) for row in await self._database.fetch_all(query)]
+        listed = found[:limit]
+        return Page(users=listed, next_after=listed[-1].id if len(found) > limit else None)
+
+    async def add(self, name: str) -> User:
+        """A new user of this name; NameTaken if there is one."""
+        # To the second, which every database stores exactly: what is answered now is what
+        # will be read later.
+        created_at = datetime.now(UTC).replace(microsecond=0)
+        try:
+            user_id = await self._database.execute(
+                users.insert().values(name=name, name_key=names.key(name), created_at=created_at)
+            )
+        except IntegrityError as error:
+            raise NameTaken from error
+        return User(id=user_id, name=name, created_at=created_at)
+
+    async def rename(self, user_id: int, name: str) -> User | None:
+        """The user under a new name, or None; NameTaken if another user has it."""
+        async with self._database.transaction():
+            row = await self._database.fetch_one(_BY_ID_LOCKED.params(user_id=user_id))
+            if row is None:
+                return None
+            try:
+                await self._database.execute(
+                    users.update()
+                    .where(users.c.id == user_id)
+                    .values(name=name, name_key=names.key(name))
+                )
+            except IntegrityError as error:
+                raise NameTaken from error
+            return User.model_validate(row).model_copy(update={"name": name})
+
+    async def delete(self, user_id: int) -> bool:
+        """Forget a user; False if there is none."""
+        async with self._database.transaction():
+            if await self._database.fetch_one(_BY_ID_LOCKED.params(user_id=user_id)) is None:
+                return False
+            await self._database.execute(users.delete().where(users.c.id == user_id))
+            return True
+
+    async def _why(self) -> str:
+        try:
+            await self._database.fetch_one(sa.select(sa.literal(1)))
+        except DatabaseError:
+            return "The database cannot be reached."
+        return (
+            "The table of users cannot be read. Where the schema is missing, "
+            "python -m users_service migrate creates it."
+        )
+
+
+def _containing(text: str) -> str:
+    """A LIKE pattern for keys that contain a text, taken literally."""
+    literal = names.fold(text)
+    for special in "/%_":
+        literal = literal.replace(special, "/" + special)
+    return f"%{literal}%"

@@ -1,0 +1,66 @@
+"""Everything that can be set, by environment (USERS_...) or by flag; the flag wins."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from databases import Database, DatabaseURL
+
+MAX_PAGE_SIZE = 200
+
+
+def _usable_database_url(text: str) -> str:
+    """Refuse at once, and without repeating a password, what could only fail later."""
+    url = DatabaseURL(text)
+    if url.scheme not in Database.SUPPORTED_BACKENDS:
+        known = ", ".join(sorted(Database.SUPPORTED_BACKENDS))
+        raise ValueError(
+            f"the address of a database begins with one of {known}, followed by ://, "
+            "e.g. sqlite:///./users.db"
+        )
+    if url.dialect == "sqlite" and url.database in ("", ":memory:"):
+        raise ValueError(
+            "a database in memory would be empty at every start: name a file, "
+            "e.g. sqlite:///./users.db"
+        )
+    return text
+
+
+# A field of this type needs repr=False: there may be a password in it.
+DatabaseAddress = Annotated[str, AfterValidator(_usable_database_url)]
+
+
+class Settings(BaseSettings):
+    """The settings of one service."""
+
+    model_config = SettingsConfigDict(env_prefix="USERS_", hide_input_in_errors=True)
+
+    database_url: DatabaseAddress = Field(
+        default="sqlite:///./users.db",
+        repr=False,
+        description="Where the users are kept.",
+    )
+    host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="The address to listen on; 0.0.0.0 lets other computers in.",
+    )
+    port: int = Field(
+        default=8000,
+        ge=0,
+        le=65535,
+        description="The port to listen on; 0 lets the system choose one.",
+    )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="How many processes answer requests.",
+    )
+    page_size: int = Field(
+        default=50,
+        ge=1,
+        le=MAX_PAGE_SIZE,
+        description="How many users one page of the list holds unless the request says otherwise.",
+    )
