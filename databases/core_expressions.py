@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.schema import ExecutableDDLElement, Table
 from sqlalchemy.sql import Insert, Update
-from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.sql.elements import ClauseElement, Label
 
 from databases.exceptions import QueryTypeError
 from databases.records import Shape
@@ -112,10 +112,10 @@ class CoreStatement(Statement):
         self._dialect = dialect
         # SQL with its IN lists written out -> the statement of that SQL.
         self._expanded: Recent[str, CoreStatement] = Recent(16)
-        # Aliases and subqueries are usually made anew for each query, so that the columns a user
-        # has in hand are not the ones that were compiled.
+        # Aliases, subqueries and functions are usually made anew for each query, so that the
+        # columns a user has in hand are not the ones that were compiled. Labels have a name.
         self._made_anew = any(
-            not isinstance(getattr(thing, "table", None), Table | None)
+            not isinstance(getattr(thing, "table", None), Table) and not isinstance(thing, Label)
             for entry in compiled._result_columns
             for thing in entry.objects[:1]
         )

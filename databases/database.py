@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from databases.connection import Connection
 from databases.engine import Engine, backend_path
+from databases.exceptions import DatabaseError, explain
 from databases.pending import CallSite, Pending, mark_as_coroutine_functions
 from databases.queries import Queries
 from databases.transaction import Transaction
@@ -163,7 +164,11 @@ class Database(Queries):
         async with self._changing():
             if self._engine.connected:
                 return
-            await self._engine.connect()
+            try:
+                await self._engine.connect()
+            except DatabaseError as error:
+                explain(error, site)
+                raise
             if not self._force_rollback:
                 return
             shared = Connection(self._engine, site)

@@ -192,3 +192,22 @@ def adopt(error: BaseException, ours: type[DriverError]) -> BaseException:
         adopted: BaseException = both(*error.args)
         return adopted.with_traceback(error.__traceback__)
     return error
+
+
+def explain(error: DatabaseError, site: object, query: object = None) -> None:
+    """Note on an error where in the user's code it was caused, and by what SQL.
+
+    Args:
+        error: the error on its way to the user.
+        site: the place.
+        query: the query, where the driver's own message may not show it.
+    """
+    if query is not None and isinstance(error, DriverError):
+        error.add_note(f"SQL: {shortened(query)}")
+    error.add_note(f"Called at: {site}")
+
+
+def shortened(query: object) -> str:
+    """The SQL of a query on one line of at most 500 characters, for messages."""
+    text = " ".join(str(query).split())
+    return text if len(text) <= 500 else text[:499] + "…"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from databases.exceptions import DatabaseError, DriverError, ForgottenAwaitError
+from databases.exceptions import DatabaseError, ForgottenAwaitError, explain
 from databases.pending import CallSite, Pending
-from databases.statements import shortened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -168,7 +167,7 @@ class Queries:
             bound = statements.bind(query, values)
             names, rows = await runner.fetch(bound, None, site)
         except DatabaseError as error:
-            explain(error, query, site)
+            explain(error, site, query)
             raise
         return bound.statement.shape(names).rows(rows)
 
@@ -180,7 +179,7 @@ class Queries:
             bound = statements.bind(query, values)
             names, rows = await runner.fetch(bound, 1, site)
         except DatabaseError as error:
-            explain(error, query, site)
+            explain(error, site, query)
             raise
         return bound.statement.shape(names).row(rows[0]) if rows else None
 
@@ -195,7 +194,7 @@ class Queries:
         try:
             return await runner.execute(statements.bind(query, values), site)
         except DatabaseError as error:
-            explain(error, query, site)
+            explain(error, site, query)
             raise
 
     async def _execute_many(self, site: CallSite, query: Query, values: Iterable[Values]) -> None:
@@ -205,15 +204,8 @@ class Queries:
             if batches:
                 await runner.execute_many(batches, site)
         except DatabaseError as error:
-            explain(error, query, site)
+            explain(error, site, query)
             raise
-
-
-def explain(error: DatabaseError, query: object, site: CallSite) -> None:
-    """Note on an error what was run, and where in the user's code."""
-    if isinstance(error, DriverError):
-        error.add_note(f"SQL: {shortened(query)}")
-    error.add_note(f"Called at: {site}")
 
 
 class RecordIterator:
@@ -281,7 +273,7 @@ class RecordIterator:
         except BaseException as error:
             self._close()
             if isinstance(error, DatabaseError):
-                explain(error, self._query, self._site)
+                explain(error, self._site, self._query)
             raise
         self._shape: Shape = self._bound.statement.shape(names)
         self._next = 0

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
-from databases.exceptions import BindError, QueryTypeError, combined
+from databases.exceptions import BindError, QueryTypeError, combined, shortened
 from databases.records import Shape
 
 TYPE_CHECKING = False
@@ -35,6 +35,10 @@ ValueT = TypeVar("ValueT")
 
 _KEPT = 1000
 """How many statements of each kind are kept; the least recently used go first."""
+
+
+_LONGEST_KEPT = 20_000
+"""Characters of SQL text beyond which a statement is not kept: it was generated, for once."""
 
 
 class Dialect(NamedTuple):
@@ -147,7 +151,9 @@ class Statements:
     def _text(self, query: str) -> TextStatement:
         statement = self._texts.recall(query)
         if statement is None:
-            statement = self._texts[query] = TextStatement(query, self._dialect)
+            statement = TextStatement(query, self._dialect)
+            if len(query) <= _LONGEST_KEPT:
+                self._texts[query] = statement
         return statement
 
     def _compiler(self, query: object) -> CoreCompiler:
@@ -184,7 +190,7 @@ class TextStatement(Statement):
             names.append(name)
             return dialect.placeholder(len(names))
 
-        pattern = rf"(?:{dialect.opaque})|(?<![:\w\\]):(?P<bind>\w+)(?!:)|\\:\w*"
+        pattern = rf"(?:{dialect.opaque})|(?<![:\w\\]):(?P<bind>\w+)(?![:\w])|\\:\w*"
         super().__init__(re.sub(pattern, replace, text, flags=re.DOTALL))
         self._text = text
         self._names = names
@@ -249,15 +255,10 @@ def missing_bind(name: object, query: object) -> BindError:
     )
 
 
-def shortened(query: object) -> str:
-    """The SQL of a query on one line of at most 500 characters, for messages."""
-    text = " ".join(str(query).split())
-    return text if len(text) <= 500 else text[:499] + "…"
-
-
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _DML = re.compile(
-    r"""'[^']*'|"[^"]*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|/\*.*?(?:\*/|$)"""
+    # What is never closed ends with the statement, or every opening would search to its end.
+    r"""'[^']*(?:'|\Z)|"[^"]*(?:"|\Z)|`[^`]*(?:`|\Z)|\[[^\]]*(?:\]|\Z)|--[^\n]*|/\*.*?(?:\*/|\Z)"""
     r"|\b(SELECT|VALUES|INSERT|REPLACE|UPDATE|DELETE)\b|[()]",
     re.DOTALL | re.IGNORECASE,
 )

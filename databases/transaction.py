@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any, TypeVar
 
-from databases.exceptions import TransactionStateError, WaitTimeoutError
+from databases.exceptions import DriverError, TransactionStateError, WaitTimeoutError, explain
 from databases.pending import Pending
 
 TYPE_CHECKING = False
@@ -175,9 +175,11 @@ class Transaction:
             else:
                 stack.open.append(self)
                 await held.begin(self._options, self.site, lazy=self._ground)
-        except BaseException:
+        except BaseException as error:
             connection.transactions.remove(self)
             await connection.__aexit__()
+            if isinstance(error, DriverError):
+                explain(error, self.site, "BEGIN")
             raise
         self._connection = connection
         self._state = "active"
@@ -200,8 +202,10 @@ class Transaction:
                 await held.release_savepoint(self._savepoint)
             else:
                 await held.commit()
-        except BaseException:
+        except BaseException as error:
             await self._rollback(site)
+            if isinstance(error, DriverError):
+                explain(error, site, "COMMIT")
             raise
         await self._end(connection, "committed")
 
@@ -284,7 +288,8 @@ class TransactionStack:
         Tasks share a connection under ``force_rollback``, or by handing it over. Savepoints lie
         one inside the other, so those of unrelated tasks must not overlap. Transactions that a
         task begins inside its own, or inside that of the task it was started from, nest; so do
-        those inside one whose task has ended without ending it, as an async fixture does.
+        those inside one that keeps nothing in any case (the frame around a test), or whose task
+        has ended without ending it (an async fixture).
         """
         import asyncio
 
@@ -306,7 +311,7 @@ class TransactionStack:
         innermost = self.open[-1]
         task = innermost._task
         if (
-            innermost._ground
+            innermost._force_rollback
             or task is None
             or task is transaction._task
             or task.done()

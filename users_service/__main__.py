@@ -74,7 +74,7 @@ def _serve(settings: Settings) -> None:
             _migrate(settings.database_url)
         config = uvicorn.Config(
             # What workers need is handed to them, passwords too: no detour by the environment.
-            partial(create_app, Settings.model_construct(**settings.model_dump())),
+            partial(create_app, settings),
             factory=True,
             workers=settings.workers,
             lifespan="on",
@@ -97,7 +97,8 @@ def _migrate(database_url: str) -> None:
     try:
         migrations.upgrade(database_url)
     except (SQLAlchemyError, ImportError, CommandError) as error:
-        reason = error.orig if isinstance(error, DBAPIError) else error
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        reason = " ".join(str(cause).split())
         _fail(
             f"The database {DatabaseURL(database_url).obscure_password} cannot be used: {reason}. "
             "Check that it exists and can be written, or name another with --database-url."
@@ -111,10 +112,10 @@ def _listening_socket(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            advice = (
-                f"stop the other program or choose another port, e.g. --port {port % 65535 + 1}"
+            _fail(
+                f"Port {port} on {host} is in use: stop the other program, or choose another "
+                f"port, e.g. --port {port % 65535 + 1}"
             )
-            _fail(f"Port {port} on {host} is in use: {advice}.")
         _fail(f"Cannot listen on {host}, port {port}: {error.strerror}. See --host and --port.")
 
 
@@ -134,8 +135,11 @@ def _fail(message: str, *, status: int = 1) -> NoReturn:
 
 
 def _stop(signum: int, frame: FrameType | None) -> NoReturn:
-    """Leave quietly. While it serves, uvicorn puts its own handler in place of this one: it
-    finishes the requests in flight, and then passes the signal on to here."""
+    """Leave quietly.
+
+    While it serves, uvicorn has a handler of its own in place of this one: it finishes the
+    requests in flight, and then passes the signal on to here.
+    """
     raise SystemExit(0)
 
 

@@ -76,10 +76,8 @@ class _UsersService(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         """Describe problems as well, which FastAPI does not know about."""
-        is_new = self.openapi_schema is None
         openapi = super().openapi()
-        if is_new:
-            problems.add_schemas(openapi)
+        problems.add_schemas(openapi)
         return openapi
 
 

@@ -145,7 +145,7 @@ def _invalid_field(error: dict[str, Any]) -> dict[str, str]:
 
 async def _unavailable(request: Request, error: Exception) -> Response:
     # The log tells the operator why; the client learns nothing of the inside.
-    logger.error("%s %s: %r", request.method, request.url.path, error)
+    logger.error("%s %s: %r", request.method, quote(request.scope["path"]), error)
     return problem(request, 503, "The database cannot be used at the moment. Try again later.")
 
 

@@ -16,7 +16,6 @@ _BY_ID = _LISTED.where(users.c.id == sa.bindparam("user_id"))
 # Nobody else can change this user until the transaction ends.
 _BY_ID_LOCKED = _BY_ID.with_for_update()
 
-
 # What any query may fail with, whatever the database.
 Unavailable = DatabaseError
 

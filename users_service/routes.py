@@ -1,5 +1,6 @@
 """The API: each address with what it takes, answers and may fail with."""
 
+import logging
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
@@ -22,6 +23,8 @@ _TAKEN = {409: 'The name "Ada Lovelace" is taken.'}
 
 
 UserIdInPath = Annotated[int, Path(ge=1, le=MAX_ID, description="The user's id.", examples=[1])]
+
+logger = logging.getLogger(__name__)
 
 users_api = APIRouter(prefix="/users", tags=["users"])
 health_api = APIRouter(prefix="/health", tags=["health"])
@@ -158,6 +161,7 @@ async def ready(request: Request) -> Health:
     try:
         await _users(request).check()
     except NotReady as error:
+        logger.error("Not ready: %r", error.__cause__)
         raise HTTPException(503, str(error)) from error
     return Health()
 

@@ -244,6 +244,10 @@ async def test_columns_of_aliases_made_anew_find_their_values(database: Database
         row = await database.fetch_one(sa.select(label).select_from(users))
         assert row is not None
         assert row[label] == row.how_many == 2
+        function = sa.func.count(users.c.id)
+        row = await database.fetch_one(sa.select(function))
+        assert row is not None
+        assert row[function] == row[0] == 2
 
 
 async def test_a_text_with_columns_decodes_them(database: Database) -> None:

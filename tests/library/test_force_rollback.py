@@ -100,6 +100,26 @@ async def test_a_transaction_of_a_task_that_has_ended_is_in_nobodys_way(
     assert await count(database) == 1
 
 
+async def test_other_tasks_work_inside_a_transaction_around_a_test(database: Database) -> None:
+    orders: asyncio.Queue[str] = asyncio.Queue()
+
+    async def worker() -> None:
+        while True:
+            name = await orders.get()
+            async with database.transaction():
+                await database.execute(INSERT, {"name": name})
+            orders.task_done()
+
+    task = asyncio.create_task(worker())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5), database.transaction(force_rollback=True):
+        await orders.put("Ada")
+        await orders.join()
+        assert await count(database) == 1
+    assert await count(database) == 0
+    task.cancel()
+
+
 async def test_disconnect_rolls_back_what_is_open(
     database: Database, file_database: Database
 ) -> None:

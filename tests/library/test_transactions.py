@@ -149,9 +149,11 @@ async def test_a_failed_commit_rolls_back_and_frees_the_connection(database: Dat
                 with pytest.raises(sqlite3.IntegrityError):
                     await transaction.commit()
             else:
-                with pytest.raises(exceptions.IntegrityError):
+                with pytest.raises(exceptions.IntegrityError) as caught:
                     async with connection.transaction():
                         await connection.execute("INSERT INTO children (parent) VALUES (77)")
+                assert "SQL: COMMIT" in caught.value.__notes__
+                assert "test_transactions.py" in caught.value.__notes__[1]
             assert await connection.fetch_val("SELECT count(*) FROM children") == 0
         await writes_at_once(database)
 
