@@ -10,9 +10,9 @@ from typing import NoReturn
 
 import uvicorn
 from alembic.util import CommandError
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import CliApp, CliSubCommand, SettingsConfigDict
+from pydantic_settings import CliApp
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from uvicorn.supervisors import Multiprocess
 
@@ -20,38 +20,10 @@ from databases import DatabaseURL
 from users_service import migrations
 from users_service.access_log import LOGGING
 from users_service.app import create_app
-from users_service.settings import DatabaseAddress, Settings
+from users_service.settings import CommandLine, Settings
 
 _SECONDS_TO_FINISH = 10
 _BACKLOG = 2048
-
-
-class Migrate(BaseModel):
-    """Bring the schema of the database up to date, then stop."""
-
-    database_url: DatabaseAddress | None = Field(
-        default=None,
-        repr=False,
-        description="The database, if it is not the one that is set for the service.",
-    )
-
-
-class CommandLine(Settings):
-    """Serve a list of users: an API, and a page at / that uses it.
-
-    Every flag can be given by the environment instead. A SQLite database gets its schema by
-    itself; any other gets it from the command migrate.
-    """
-
-    model_config = SettingsConfigDict(
-        cli_prog_name="users_service",
-        cli_kebab_case=True,
-        cli_avoid_json=True,
-        cli_show_env_vars=True,
-        cli_hide_none_type=True,
-    )
-
-    migrate: CliSubCommand[Migrate]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -73,7 +45,7 @@ def _serve(settings: Settings) -> None:
         if DatabaseURL(settings.database_url).dialect == "sqlite":
             _migrate(settings.database_url)
         config = uvicorn.Config(
-            # What workers need is handed to them, passwords too: no detour by the environment.
+            # Workers are handed what they need: no detour by the environment.
             partial(create_app, settings),
             factory=True,
             workers=settings.workers,

@@ -2,8 +2,8 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, Field
+from pydantic_settings import BaseSettings, CliSubCommand, SettingsConfigDict
 
 from databases import Database, DatabaseURL
 
@@ -64,3 +64,31 @@ class Settings(BaseSettings):
         le=MAX_PAGE_SIZE,
         description="How many users one page of the list holds unless the request says otherwise.",
     )
+
+
+class Migrate(BaseModel):
+    """Bring the schema of the database up to date, then stop."""
+
+    database_url: DatabaseAddress | None = Field(
+        default=None,
+        repr=False,
+        description="The database, if it is not the one that is set for the service.",
+    )
+
+
+class CommandLine(Settings):
+    """Serve a list of users: an API, and a page at / that uses it.
+
+    Every flag can be given by the environment instead. A SQLite database gets its schema by
+    itself; any other gets it from the command migrate.
+    """
+
+    model_config = SettingsConfigDict(
+        cli_prog_name="users_service",
+        cli_kebab_case=True,
+        cli_avoid_json=True,
+        cli_show_env_vars=True,
+        cli_hide_none_type=True,
+    )
+
+    migrate: CliSubCommand[Migrate]

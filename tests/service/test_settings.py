@@ -5,8 +5,7 @@ from pydantic import ValidationError
 from pydantic_settings import CliApp
 
 from databases import Database
-from users_service.__main__ import CommandLine
-from users_service.settings import Settings
+from users_service.settings import CommandLine, Settings
 
 
 def test_without_any_setting_the_service_is_embedded_and_local() -> None:
