@@ -1,6 +1,7 @@
 """Async SQL for Python's web applications: the living, drop-in successor of ``databases``."""
 
-from databases import exceptions
+# Code for databases 0.9 finds backends, core, importer and interfaces as attributes of the package.
+from databases import backends, core, exceptions, importer, interfaces  # noqa: F401
 from databases.connection import Connection
 from databases.database import Database
 from databases.pending import Pending

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Any
 
 from databases.exceptions import StateError
@@ -114,6 +115,24 @@ class Connection(Queries):
         self, bound: Bound, method: str, site: CallSite
     ) -> tuple[Cursor, Callable[[], None]]:
         return await self.held(method, site).open_cursor(bound, site), _nothing
+
+    def __del__(self) -> None:
+        # The task that held it is gone without having left its blocks.
+        held = self._held
+        if held is None:
+            return
+        self._held = None
+        held.release()
+        if self._engine.connected and self.transactions.open:
+            site = self.transactions.open[0].site
+            warnings.warn_explicit(
+                "A transaction was never ended, so it was rolled back when nothing referred to it "
+                f"any more. It was begun at:\n  {site}\n"
+                "  right:  async with database.transaction(): ...",
+                RuntimeWarning,
+                site.filename,
+                site.line,
+            )
 
     def __repr__(self) -> str:
         state = "acquired" if self._held is not None else "not acquired"

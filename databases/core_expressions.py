@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.exc import CompileError, InvalidRequestError
 from sqlalchemy.schema import ExecutableDDLElement, Table
 from sqlalchemy.sql import Insert, Update
 from sqlalchemy.sql.elements import ClauseElement, Label
@@ -85,10 +85,13 @@ def _absorb(query: ClauseElement, values: Any) -> tuple[ClauseElement, Mapping[s
             f"{type(values).__name__}: write values={{'name': ...}}"
         ) from None
     if isinstance(query, Insert | Update):
+        set_already = {getattr(column, "key", column) for column in query._values or ()}
         expressions = {
             name: value
             for name, value in named.items()
-            if isinstance(value, ClauseElement) or hasattr(value, "__clause_element__")
+            if name in set_already
+            or isinstance(value, ClauseElement)
+            or hasattr(value, "__clause_element__")
         }
         if expressions:
             query = query.values(expressions)
@@ -154,7 +157,8 @@ class CoreStatement(Statement):
             known = set(compiled.binds)
             if isinstance(query, Insert | Update) and isinstance(query.table, Table):
                 known = {column.key for column in query.table.columns} | known
-            raise unknown_bind(min(stray), _readable(known), query)
+            theirs = CompileError if isinstance(query, Insert | Update) else None
+            raise unknown_bind(min(stray), _readable(known), query, theirs)
         # From 2.1 on the values of params() come third, apart from the expression.
         collected = key[2] if key is not None and len(key) > 2 else None
         try:
@@ -193,13 +197,13 @@ class CoreStatement(Statement):
             name if entry is None else entry.keyname
             for name, entry in zip(names, entries, strict=True)
         )
-        columns = {
-            thing: position
-            for position, entry in reversed(list(enumerate(entries)))
-            if entry is not None
-            for thing in entry.objects
-            if not isinstance(thing, str)
-        }
+        columns: dict[Any, int] = {}
+        for position, entry in enumerate(entries):
+            for thing in entry.objects if entry is not None else ():
+                if not isinstance(thing, str):
+                    columns.setdefault(thing, position)
+                if isinstance(thing, Label):
+                    columns.setdefault(thing.element, position)
         selected = getattr(self._query, "_all_selected_columns", ())
         columns.update(zip(selected, range(len(names)), strict=False))
         return Shape(keys, decoders, columns.get)

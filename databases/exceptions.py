@@ -209,5 +209,8 @@ def explain(error: DatabaseError, site: object, query: object = None) -> None:
 
 def shortened(query: object) -> str:
     """The SQL of a query on one line of at most 500 characters, for messages."""
-    text = " ".join(str(query).split())
+    try:
+        text = " ".join(str(query).split())
+    except Exception:  # an expression that only the database's own dialect can write
+        text = f"<{type(query).__name__}>"
     return text if len(text) <= 500 else text[:499] + "…"

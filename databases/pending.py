@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from databases.exceptions import ForgottenAwaitError
+from databases.exceptions import ForgottenAwaitError, shortened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,15 +59,16 @@ class CallSite:
         return linecache.getline(self.filename, self.line).strip() or None
 
     def awaited_source(self) -> str | None:
-        """The same line with ``await`` in front of the call, or None where that is unknown."""
+        """The same with ``await`` in front of the call, or None where that is unknown."""
         line, end_line, start, end = self._span()
-        written = linecache.getline(self.filename, line) if line else ""
-        if not written or start is None or end is None:
+        if line is None or end_line is None or start is None or end is None:
             return None
-        # Positions count UTF-8 bytes.
-        text = written.encode()
-        if end_line != line:
-            return (text[:start] + b"await " + text[start:]).decode().strip()
+        lines = [linecache.getline(self.filename, number) for number in range(line, end_line + 1)]
+        if not all(lines):
+            return None
+        # Positions count UTF-8 bytes, in the first line and in the last.
+        text = "".join(lines).encode()
+        end += len("".join(lines[:-1]).encode())
         call, rest = text[start:end], text[end:]
         # `await f(x)["name"]` would await the item: what follows binds more tightly.
         tight = rest.lstrip()[:1] in (b"[", b".", b"(")
@@ -143,7 +144,11 @@ class Pending(Coroutine[Any, Any, T]):
         if self._coroutine is None:
             self._coroutine = self._begin()
         error: Any = typ if val is None else val
-        return self._coroutine.throw(error)
+        try:
+            return self._coroutine.throw(error)
+        finally:
+            # Its traceback leads to this frame: together they would wait for the collector.
+            del error, typ, val
 
     def close(self) -> None:
         """Give the call up without running it."""
@@ -225,7 +230,7 @@ class Pending(Coroutine[Any, Any, T]):
         if self._function is None or self._told or sys.is_finalizing() or sys.meta_path is None:
             return
         query = self.query
-        sql = "" if query is None else f"\n  SQL:    {' '.join(str(query).split())}"
+        sql = "" if query is None else f"\n  SQL:    {shortened(query)}"
         warnings.warn_explicit(
             f"{self.method}() was never awaited, so it did not run.{sql}\n{self.advice()}",
             RuntimeWarning,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, KeysView, Mapping, Sequence
+    from collections.abc import Callable, Iterator, KeysView
 
     Processor = Callable[[Any], Any]
     Columns = Callable[[Any], int | None]
@@ -33,10 +33,8 @@ class Shape:
         locate: Columns | None = None,
     ) -> None:
         self.names = names
-        # Where a name occurs twice the first column has it, as in databases 0.9.
-        self.positions: dict[str, int] = {}
-        for position, name in enumerate(names):
-            self.positions.setdefault(name, position)
+        # Where a name occurs twice the last column has it, as in databases 0.9.
+        self.positions = {name: position for position, name in enumerate(names)}
         self._decoded = [(i, f) for i, f in enumerate(processors) if f is not None]
         self._locate = locate
         self.record: type[_Row] = _Row if _TAKEN.isdisjoint(names) else _ShadowedRow
@@ -113,9 +111,9 @@ class Record:
     _values: Sequence[Any]
 
     @property
-    def _mapping(self) -> Mapping[str, Any]:
+    def _mapping(self) -> Mapping[Any, Any]:
         """A read-only view of the row as a mapping, as SQLAlchemy's rows have it."""
-        return MappingProxyType(self._asdict())
+        return _RecordMapping(self)
 
     def _asdict(self) -> dict[str, Any]:
         values = self._values
@@ -168,7 +166,10 @@ class Record:
         return NotImplemented
 
     def __hash__(self) -> int:
-        return hash((self._shape.names, tuple(self._values)))
+        try:
+            return hash((self._shape.names, tuple(self._values)))
+        except TypeError:  # a value decoded from JSON, say
+            return hash(self._shape.names)
 
     def __repr__(self) -> str:
         values = self._values
@@ -178,6 +179,31 @@ class Record:
     def __reduce__(self) -> tuple[Any, ...]:
         # SQLAlchemy's decoders cannot be pickled, and what they decoded need not be again.
         return _restore, (self._shape.names, tuple(self._values))
+
+
+# Code for databases 0.9 can ask for this; a row is read by position too.
+Sequence.register(Record)
+
+
+class _RecordMapping(Mapping[Any, Any]):
+    __slots__ = ("_record",)
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, int | slice):
+            raise KeyError(key)
+        return self._record[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._record._shape.positions)
+
+    def __len__(self) -> int:
+        return len(self._record._shape.positions)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
 
 
 def _restore(names: tuple[str, ...], values: tuple[Any, ...]) -> Record:

@@ -6,8 +6,6 @@ sequence of arguments. SQLAlchemy is imported only when an expression of it arri
 
 from __future__ import annotations
 
-import enum
-import itertools
 import re
 import sys
 from collections import OrderedDict
@@ -17,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from databases.exceptions import BindError, QueryTypeError, combined, shortened
 from databases.records import Shape
+from databases.verbs import verb_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +27,8 @@ if TYPE_CHECKING:
     from databases.core_expressions import CoreCompiler
 
     Query = str | ClauseElement
-    Values = Mapping[str, Any]
+    # By name; for an insert() or update() also by column, for an insert() also several rows.
+    Values = Mapping[Any, Any] | Sequence[Mapping[Any, Any]]
 
 KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
@@ -53,17 +53,11 @@ class Dialect(NamedTuple):
     opaque: str
     """A regular expression for what no bind is looked for in: strings, identifiers, comments."""
 
+    adapters: Sequence[tuple[type, Callable[[Any], Any]]]
+    """Turns values of types that the driver does not take into some that it does."""
+
     core: Callable[[], CoreDialect]
     """Makes SQLAlchemy's dialect; called when the first Core expression arrives."""
-
-
-class Verb(enum.Enum):
-    """What a statement does, as far as it can be told from its words."""
-
-    READ = "read"
-    INSERT = "insert"
-    WRITE = "write"
-    OTHER = "other"
 
 
 class Statement:
@@ -178,7 +172,7 @@ class TextStatement(Statement):
     ``\:`` stands for a colon, as in SQLAlchemy's ``text()``.
     """
 
-    __slots__ = ("_known", "_names", "_pick", "_text")
+    __slots__ = ("_adapters", "_known", "_names", "_pick", "_text")
 
     def __init__(self, text: str, dialect: Dialect) -> None:
         names: list[str] = []
@@ -186,16 +180,18 @@ class TextStatement(Statement):
         def replace(match: re.Match[str]) -> str:
             name = match["bind"]
             if name is None:
-                return _ESCAPED.sub(r"\1", match[0])
+                return match[0]
             names.append(name)
             return dialect.placeholder(len(names))
 
-        pattern = rf"(?:{dialect.opaque})|(?<![:\w\\]):(?P<bind>\w+)(?![:\w])|\\:\w*"
-        super().__init__(re.sub(pattern, replace, text, flags=re.DOTALL))
+        pattern = rf"(?:{dialect.opaque})|(?<![:\w\\]):(?P<bind>\w+)(?![:\w])"
+        sql = re.sub(pattern, replace, text, flags=re.DOTALL)
+        super().__init__(_ESCAPED.sub(r"\1", sql))
         self._text = text
         self._names = names
         self._known = frozenset(names)
         self._pick = itemgetter(*names) if names else None
+        self._adapters = dialect.adapters
 
     def arguments(self, values: Values | None) -> Sequence[Any]:
         """Put the values into the order of the placeholders."""
@@ -219,14 +215,35 @@ class TextStatement(Statement):
         if len(values) > len(self._known):
             stray = next(name for name in values if name not in self._known)
             raise unknown_bind(stray, self._known, self._text)
-        return picked if len(self._names) > 1 else (picked,)
+        arguments = picked if len(self._names) > 1 else (picked,)
+        if _PLAIN.issuperset(map(type, arguments)):
+            return arguments
+        return [self._adapted(value) for value in arguments]
 
+    def _adapted(self, value: Any) -> Any:
+        for kind, adapt in self._adapters:
+            if isinstance(value, kind):
+                return adapt(value)
+        return value
+
+
+_PLAIN = frozenset({bool, bytes, float, int, str, type(None)})
+"""What every driver takes as it is."""
 
 _ESCAPED = re.compile(r"\\(:\w*)(?![:\w])")
 
 
-def unknown_bind(name: object, known: Iterable[str], query: object) -> BindError:
-    """The error for a value whose name the query does not have."""
+def unknown_bind(
+    name: object, known: Iterable[str], query: object, theirs: type[Exception] | None = None
+) -> BindError:
+    """The error for a value whose name the query does not have.
+
+    Args:
+        name: the name.
+        known: the names that the query has.
+        query: the query.
+        theirs: the error that SQLAlchemy has for it, where that is not ``ArgumentError``.
+    """
     # Slow to import, and only needed here.
     import difflib
 
@@ -240,7 +257,7 @@ def unknown_bind(name: object, known: Iterable[str], query: object) -> BindError
         advice = f"it has {', '.join(map(repr, known))}."
     else:
         advice = f"it has no binds at all; write :{name} where the value belongs."
-    return combined(BindError, ArgumentError)(
+    return combined(BindError, theirs or ArgumentError)(
         f"The query has no bind named {name!r}: {advice}\n  SQL: {shortened(query)}"
     )
 
@@ -253,61 +270,6 @@ def missing_bind(name: object, query: object) -> BindError:
         f"The bind :{name} has no value: pass values={{{str(name)!r}: ...}} "
         f"(for NULL pass None).\n  SQL: {shortened(query)}"
     )
-
-
-_COMMENT = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
-_DML = re.compile(
-    # What is never closed ends with the statement, or every opening would search to its end.
-    r"""'[^']*(?:'|\Z)|"[^"]*(?:"|\Z)|`[^`]*(?:`|\Z)|\[[^\]]*(?:\]|\Z)|--[^\n]*|/\*.*?(?:\*/|\Z)"""
-    r"|\b(SELECT|VALUES|INSERT|REPLACE|UPDATE|DELETE)\b|[()]",
-    re.DOTALL | re.IGNORECASE,
-)
-_VERBS = {
-    "SELECT": Verb.READ,
-    "VALUES": Verb.READ,
-    "EXPLAIN": Verb.READ,
-    "INSERT": Verb.INSERT,
-    "REPLACE": Verb.INSERT,
-    "UPDATE": Verb.WRITE,
-    "DELETE": Verb.WRITE,
-}
-
-
-def verb_of(sql: str) -> Verb:
-    """Tell from its words what a statement does.
-
-    Example:
-        >>> verb_of("WITH new(name) AS (SELECT 'Ada') INSERT INTO users(name) SELECT name FROM new")
-        <Verb.INSERT: 'insert'>
-    """
-    words = leading_words(sql, 1)
-    word = words[0].upper() if words else ""
-    if word != "WITH":
-        return _VERBS.get(word, Verb.OTHER)
-    # The verb of WITH is the first one outside the parentheses of its queries.
-    depth = 0
-    for match in _DML.finditer(sql):
-        if match[0] == "(":
-            depth += 1
-        elif match[0] == ")":
-            depth -= 1
-        elif match[1] and depth == 0:
-            return _VERBS[match[1].upper()]
-    return Verb.OTHER
-
-
-def leading_words(sql: str, count: int) -> list[str]:
-    r"""The first words of a statement, its comments and opening parentheses left out.
-
-    Example:
-        >>> leading_words("-- all\n /* of */ (SELECT * FROM users)", 2)
-        ['SELECT', 'FROM']
-    """
-    words = _WORD.finditer(_COMMENT.sub(" ", sql))
-    return [match[0] for match in itertools.islice(words, count)]
-
-
-_WORD = re.compile(r"\w+")
 
 
 class Recent(OrderedDict[KeyT, ValueT]):

@@ -6,6 +6,7 @@ import contextvars
 import functools
 import sys
 import time
+import weakref
 from typing import Any, TypeVar
 
 from databases.exceptions import DriverError, TransactionStateError, WaitTimeoutError, explain
@@ -73,9 +74,15 @@ class Transaction:
         self._connection: Connection | None = None
         self._state = "not started"
         self._savepoint: str | None = None
-        self._task: asyncio.Task[Any] | None = None
+        # Weak: a task that ended without ending its transaction must not be kept for its sake.
+        self._task: weakref.ref[asyncio.Task[Any]] | None = None
         self._outer: Transaction | None = None
         self._since = 0.0
+
+    @property
+    def task(self) -> asyncio.Task[Any] | None:
+        """The task that started it, while that exists."""
+        return None if self._task is None else self._task()
 
     @property
     def is_active(self) -> bool:
@@ -164,7 +171,8 @@ class Transaction:
         await connection.__aenter__()
         try:
             stack = connection.transactions
-            self._task = asyncio.current_task()
+            task = asyncio.current_task()
+            self._task = None if task is None else weakref.ref(task)
             await stack.wait_for_others(self)
             held = connection.held("transaction", site)
             if stack.open:
@@ -184,7 +192,10 @@ class Transaction:
         self._connection = connection
         self._state = "active"
         self._since = time.monotonic()
-        self._outer = _started_here.get()
+        outer = _started_here.get()
+        while outer is not None and not outer.is_active:
+            outer = outer._outer
+        self._outer = outer
         _started_here.set(self)
         return self
 
@@ -253,7 +264,8 @@ class Transaction:
 
     def holder(self) -> str:
         """Who has it open, for messages."""
-        name = self._task.get_name() if self._task is not None else "a callback"
+        task = self.task
+        name = "a task that has ended" if task is None else task.get_name()
         return f"{name}, for {time.monotonic() - self._since:.1f} s\n  {self.site}"
 
 
@@ -309,11 +321,11 @@ class TransactionStack:
         if not self.open:
             return None
         innermost = self.open[-1]
-        task = innermost._task
+        task = innermost.task
         if (
             innermost._force_rollback
             or task is None
-            or task is transaction._task
+            or task is transaction.task
             or task.done()
             or innermost.includes_this_task()
         ):

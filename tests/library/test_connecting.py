@@ -253,6 +253,31 @@ async def test_what_cannot_be_opened_says_why(tmp_path: Path) -> None:
     await database.disconnect()
 
 
+async def test_a_sqlite_url_with_a_host_is_told_the_slash_it_lacks() -> None:
+    with pytest.raises(exceptions.InvalidURLError, match=r"sqlite:///\./test\.db"):
+        await Database("sqlite://test.db").connect()
+
+
+async def test_a_cancelled_disconnect_still_ends_every_thread(file_url: str) -> None:
+    database = Database(file_url)
+    await database.connect()
+    before = [t for t in threading.enumerate() if t.name.startswith("databases-")]
+    working = asyncio.create_task(database.fetch_val(f"SELECT count(*) FROM ({COUNT})"))
+    await asyncio.sleep(0.01)
+    disconnecting = asyncio.create_task(database.disconnect())
+    await asyncio.sleep(0)
+    disconnecting.cancel()
+    await asyncio.wait([working, disconnecting])
+    await database.disconnect()
+    for thread in before:
+        await asyncio.to_thread(thread.join, 5)
+        assert not thread.is_alive()
+
+
+COUNT = """WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000)
+SELECT i FROM n"""
+
+
 async def test_a_clean_disconnect_leaves_one_file(file_url: str, tmp_path: Path) -> None:
     async with Database(file_url) as database:
         await database.execute("CREATE TABLE a (x)")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, CompileError, InvalidRequestError
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.schema import CreateTable, DropTable
 
@@ -91,7 +92,7 @@ async def database(url: str) -> AsyncIterator[Database]:
 async def test_values_come_as_a_dict_or_in_the_expression(database: Database) -> None:
     assert await database.execute(users.insert(), {"name": "Ada"}) == 1
     assert await database.execute(users.insert().values(name="Grace")) == 2
-    assert await database.execute(users.insert(), {users.c.name: "Emmy"}) == 3  # type: ignore[dict-item]
+    assert await database.execute(users.insert(), {users.c.name: "Emmy"}) == 3
     assert await database.execute(users.insert()) == 4
     await database.execute(users.update().where(users.c.id == 4), {"name": "Lise"})
     rows = await database.fetch_all(users.select().order_by(users.c.id))
@@ -121,6 +122,9 @@ async def test_values_may_be_sql_expressions(database: Database) -> None:
     await database.execute(users.insert(), {"name": sa.func.upper("ada")})
     await database.execute(users.update(), {"name": users.c.name + "!"})
     assert await database.fetch_val(sa.select(users.c.name)) == "ADA!"
+    # Values win over those that the expression has.
+    await database.execute(users.insert().values(id=9, name=sa.func.upper("x")), {"name": "y"})
+    assert await database.fetch_val(sa.select(users.c.name).where(users.c.id == 9)) == "y"
 
 
 async def test_params_of_an_expression_are_its_values(database: Database) -> None:
@@ -177,7 +181,7 @@ async def test_every_row_of_many_gets_its_own_defaults(database: Database) -> No
     assert [row.c for row in rows] == [2, 4, 14]
     assert rows[1].b == rows[0].b + 1
     await database.execute(defaults.insert().values([{"a": 10}, {"a": 20}]))
-    await database.execute(defaults.insert(), [{"a": 30}, {"a": 40}])  # type: ignore[arg-type]
+    await database.execute(defaults.insert(), [{"a": 30}, {"a": 40}])
     rows = await database.fetch_all(defaults.select().where(defaults.c.id > 3))
     assert [row.c for row in rows] == [20, 40, 60, 80]
 
@@ -244,6 +248,9 @@ async def test_columns_of_aliases_made_anew_find_their_values(database: Database
         row = await database.fetch_one(sa.select(label).select_from(users))
         assert row is not None
         assert row[label] == row.how_many == 2
+        row = await database.fetch_one(sa.select(users.c.id.label("number")))
+        assert row is not None
+        assert row[users.c.id] == row.number == 1
         function = sa.func.count(users.c.id)
         row = await database.fetch_one(sa.select(function))
         assert row is not None
@@ -293,9 +300,10 @@ async def test_ddl_elements_run(database: Database) -> None:
 async def test_an_unknown_name_is_an_error_and_not_ignored(database: Database) -> None:
     with pytest.raises(exceptions.BindError, match="did you mean 'name'") as caught:
         await database.execute(users.insert(), {"nmae": "Ada"})
-    assert isinstance(caught.value, ArgumentError)
-    with pytest.raises(exceptions.BindError, match="no bind named 'x'"):
+    assert isinstance(caught.value, CompileError)
+    with pytest.raises(exceptions.BindError, match="no bind named 'x'") as of_select:
         await database.fetch_all(users.select(), {"x": 1})
+    assert isinstance(of_select.value, ArgumentError)
     with pytest.raises(CompileError, match="Unconsumed column names: nmae"):
         await database.execute(users.insert().values(nmae="Ada"))
 
@@ -326,6 +334,21 @@ async def test_mapped_classes_can_be_selected(database: Database) -> None:
     row = await database.fetch_one(sa.select(User).where(User.name == "Ada"))
     assert row is not None
     assert dict(row) == {"id": 1, "name": "Ada"}
+
+
+async def test_an_expression_that_only_the_dialect_can_write_keeps_its_error(
+    database: Database,
+) -> None:
+    class Only(sa.sql.expression.ColumnElement[int]):
+        inherit_cache = True
+
+    @compiles(Only, "sqlite")
+    def write(element: object, compiler: object, **options: object) -> str:
+        return "missing_function()"
+
+    with pytest.raises(exceptions.OperationalError, match="missing_function") as caught:
+        await database.fetch_all(sa.select(Only()))
+    assert "SQL: <Select>" in caught.value.__notes__
 
 
 async def test_an_error_shows_the_sql_of_the_expression(database: Database) -> None:

@@ -45,6 +45,11 @@ def test_names_that_code_for_databases_0_9_imports_are_there(module: str, names:
         assert getattr(imported, name) is getattr(databases, name, getattr(imported, name))
 
 
+def test_modules_of_databases_0_9_are_attributes_of_the_package() -> None:
+    shown = "import databases\nprint(databases.core, databases.importer, databases.interfaces)"
+    subprocess.run([sys.executable, "-c", shown], check=True, timeout=60, capture_output=True)
+
+
 def test_import_from_string_imports_and_explains() -> None:
     assert import_from_string("databases:Database") is databases.Database
     assert import_from_string("databases.core:Database.connect") is databases.Database.connect

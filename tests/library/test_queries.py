@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import sqlite3
 
 import pytest
 
-from databases import Database, Record, exceptions
+from databases import Database, Pending, Record, exceptions
 
 INSERT = "INSERT INTO users (name) VALUES (:name)"
 
@@ -182,7 +184,7 @@ async def test_a_query_of_another_type_says_what_a_query_is(database: Database) 
     with pytest.raises(exceptions.QueryTypeError, match="not int: 7"):
         await database.fetch_all(7)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r'right:.*\{"id": 1\}'):
-        await database.fetch_all("SELECT :id", [1])  # type: ignore[arg-type]
+        await database.fetch_all("SELECT :id", [1])  # type: ignore[list-item]
 
 
 async def test_session_state_set_by_a_single_statement_does_not_stay(
@@ -193,6 +195,58 @@ async def test_session_state_set_by_a_single_statement_does_not_stay(
     assert await file_database.fetch_val("SELECT 'A' LIKE 'a'") == 1
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
         await file_database.fetch_all("SELECT * FROM mine")
+
+
+SLOW = """WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1e9)
+SELECT count(*) FROM n"""
+
+
+async def test_a_slow_read_is_in_nobodys_way_and_stops_when_it_is_cancelled(
+    file_database: Database,
+) -> None:
+    slow = [asyncio.create_task(file_database.fetch_val(SLOW)) for _ in range(4)]
+    await asyncio.sleep(0.05)
+    async with asyncio.timeout(5):
+        for task in slow[1:]:
+            task.cancel()
+        await asyncio.wait(slow[1:])
+        assert await asyncio.gather(*[file_database.fetch_val("SELECT 1") for _ in range(20)])
+    slow[0].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await slow[0]
+    async with asyncio.timeout(5):
+        await file_database.disconnect()
+
+
+async def test_counters_of_sqlite_are_the_users_own(database: Database) -> None:
+    await database.execute("CREATE TABLE children (parent)")
+    async with database.transaction():
+        await database.execute("INSERT INTO users (id, name) VALUES (41, 'Ada')")
+        await database.execute("INSERT INTO children VALUES (last_insert_rowid())")
+    assert await database.fetch_val("SELECT parent FROM children") == 41
+
+
+async def test_nothing_waits_for_the_garbage_collector(database: Database) -> None:
+    async def fails() -> None:
+        # pytest.raises would keep the error in a cycle of its own.
+        with contextlib.suppress(exceptions.OperationalError):
+            await database.fetch_all("SELECT * FROM missing")
+        task = asyncio.create_task(database.fetch_all("SELECT 1"))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+
+    await fails()
+    await asyncio.sleep(0.01)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            await fails()
+        await asyncio.sleep(0.01)
+        assert not [o for o in gc.get_objects() if isinstance(o, sqlite3.Error | Pending)]
+    finally:
+        gc.enable()
 
 
 async def test_a_thousand_reads_at_once_need_no_thread_each(file_database: Database) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Mapping, Sequence
 
 import fastapi
 import pydantic
@@ -77,12 +78,33 @@ async def test_columns_may_have_the_names_of_methods(database: Database) -> None
     assert isinstance(row, Record)
 
 
-async def test_of_columns_with_one_name_the_first_has_it(database: Database) -> None:
+async def test_of_columns_with_one_name_the_last_has_it(database: Database) -> None:
     row = await one(database, "SELECT 1 AS a, 2 AS a, 3 AS b")
-    assert row["a"] == 1
-    assert row[1] == 2
+    assert row["a"] == 2
+    assert (row[0], row[1]) == (1, 2)
     assert len(row) == 3
     assert list(row.values()) == [1, 2, 3]
+    assert dict(row) == {"a": 2, "b": 3}
+
+
+async def test_a_record_is_a_sequence_and_has_a_mapping(database: Database) -> None:
+    users = sqlalchemy.table("users", sqlalchemy.column("id"), sqlalchemy.column("name"))
+    row = await one(database, "SELECT 1 AS id, 'Ada' AS name")
+    assert isinstance(row, Sequence)
+    mapping = row._mapping
+    assert isinstance(mapping, Mapping)
+    assert (mapping["id"], mapping[users.c.name], len(mapping)) == (1, "Ada", 2)
+    assert list(mapping.items()) == [("id", 1), ("name", "Ada")]
+    assert repr(mapping) == "{'id': 1, 'name': 'Ada'}"
+    with pytest.raises(KeyError):
+        mapping[0]
+
+
+async def test_a_record_of_values_that_cannot_be_hashed_can(database: Database) -> None:
+    query = sqlalchemy.select(sqlalchemy.literal({"a": 1}, sqlalchemy.JSON))
+    row = await database.fetch_one(query)
+    assert row is not None
+    assert row in {row}
 
 
 async def test_a_record_can_be_copied_and_pickled(database: Database) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import sqlite3
 from collections.abc import AsyncIterator
 
@@ -171,15 +172,39 @@ async def test_a_begin_that_fails_frees_the_connection(file_url: str) -> None:
         await writes_at_once(database)
 
 
-async def test_a_transaction_that_sqlite_rolled_back_says_so(database: Database) -> None:
+async def test_what_follows_in_a_transaction_that_sqlite_rolled_back_does_not_run(
+    database: Database,
+) -> None:
     await database.execute(INSERT, {"name": "Ada"})
-    with pytest.raises(exceptions.TransactionStateError, match="SQLite has rolled this"):
+    with pytest.raises(exceptions.TransactionStateError, match="SQLite has rolled it back") as e:
         async with database.transaction():
             await database.execute(INSERT, {"name": "Grace"})
             with pytest.raises(sqlite3.IntegrityError):
                 await database.execute("INSERT OR ROLLBACK INTO users (name) VALUES ('Ada')")
+            await database.execute(INSERT, {"name": "Emmy"})
+    assert isinstance(e.value, sqlite3.OperationalError)
+    with pytest.raises(exceptions.TransactionStateError, match="executed as SQL"):
+        async with database.transaction():
+            await database.execute("COMMIT")
     assert await count(database) == 1
     await writes_at_once(database)
+
+
+async def test_a_transaction_that_nobody_ends_is_rolled_back_with_a_warning(
+    database: Database,
+) -> None:
+    async def forgets() -> None:
+        await database.transaction()
+        await database.execute(INSERT, {"name": "lost"})
+
+    await asyncio.create_task(forgets())
+    await asyncio.sleep(0)
+    with pytest.warns(RuntimeWarning, match="A transaction was never ended") as caught:
+        gc.collect()
+    assert ".forgets\n" in str(caught[0].message)
+    assert caught[0].filename == __file__
+    await writes_at_once(database)
+    assert await count(database) == 0
 
 
 async def test_fifty_tasks_that_read_and_then_write_lose_nothing(file_database: Database) -> None:
@@ -240,6 +265,8 @@ async def test_waiting_too_long_names_who_holds_the_writer(file_url: str) -> Non
                 await waiting
         message = str(caught.value)
         assert isinstance(caught.value, TimeoutError)
+        # What is ready to meet a locked database is ready for this.
+        assert isinstance(caught.value, sqlite3.OperationalError)
         assert "Waited 0.05 s" in message
         assert message.count("test_transactions.py") == 2
         assert f"Its last SQL: {INSERT.replace(':name', '?')}" in message

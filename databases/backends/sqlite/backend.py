@@ -1,22 +1,25 @@
 """The SQLite backend: which connection runs what.
 
-A file has two connections that stay open: one for single statements that read and one for those
-that write. Transactions, ``connection()`` and ``iterate()`` get connections of their own, kept for
-the next. A database in memory has one connection for everything.
+A file has connections that stay open: for single statements that read as many as are busy, for
+those that write one. Transactions, ``connection()`` and ``iterate()`` get connections of their own,
+kept for the next. A database in memory has one connection for everything.
 """
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import Any, TypeVar
 
 from databases.backends.base import Rows
 from databases.backends.sqlite import work
+from databases.backends.sqlite.adapters import ADAPTERS
 from databases.backends.sqlite.connection import SQLiteConnection
 from databases.backends.sqlite.options import SQLiteOptions
 from databases.backends.sqlite.turns import Turns
 from databases.backends.sqlite.worker import ConnectionThread
-from databases.statements import Dialect, Verb
+from databases.statements import Dialect
+from databases.verbs import Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +33,12 @@ if TYPE_CHECKING:
     from databases.url import DatabaseURL
 
 T = TypeVar("T")
+
+_READERS = 4
+"""Connections at most that read single statements; another is opened while those are busy."""
+
+_LONG = 0.005
+"""Seconds after which a read counts as long, and others go to another reader."""
 
 _KEPT = 8
 """Idle connections that are kept open for the next transaction."""
@@ -61,13 +70,15 @@ class SQLiteBackend:
             r"""'[^']*(?:'|\Z)|"[^"]*(?:"|\Z)|`[^`]*(?:`|\Z)|\[[^\]]*(?:\]|\Z)"""
             r"""|--[^\n]*|/\*.*?(?:\*/|\Z)"""
         ),
+        adapters=ADAPTERS,
         core=_core_dialect,
     )
 
     def __init__(self, url: DatabaseURL, options: Mapping[str, Any]) -> None:
         self._options = SQLiteOptions.read(url, options)
         self._turns: Turns
-        self._reader: ConnectionThread
+        self._opening: asyncio.Lock
+        self._readers: list[ConnectionThread] = []
         self._writer: ConnectionThread
         self._idle: list[ConnectionThread] = []
         self._lent: set[ConnectionThread] = set()
@@ -75,19 +86,23 @@ class SQLiteBackend:
     async def connect(self) -> None:
         """Open the file, creating it where it is missing."""
         self._turns = Turns(self._options.timeout)
+        self._opening = asyncio.Lock()
         self._writer = await self._open()
-        self._reader = self._writer if self._options.in_memory else await self._open()
 
     async def disconnect(self) -> None:
         """Close all connections once the statements under way are done."""
-        threads = {self._writer, self._reader, *self._idle, *self._lent}
+        threads = {*self._readers, *self._idle, *self._lent} - {self._writer}
+        self._readers.clear()
         self._idle.clear()
         self._lent.clear()
-        # The one that writes goes last: it takes the write-ahead log into the file and removes it.
-        threads.discard(self._writer)
+        # Whoever waits for this may be cancelled: the threads end all the same.
+        await asyncio.shield(asyncio.ensure_future(self._close(threads, self._writer)))
+
+    async def _close(self, threads: set[ConnectionThread], writer: ConnectionThread) -> None:
         for closed in [thread.close() for thread in threads]:
             await closed
-        await self._writer.close()
+        # Last, because it takes the write-ahead log into the file and removes it.
+        await writer.close()
 
     async def fetch(self, bound: Bound, limit: int | None, site: CallSite) -> Rows:
         """Run a single statement and return its rows."""
@@ -106,21 +121,51 @@ class SQLiteBackend:
             self._turns.give(turn)
 
     async def _run(self, bound: Bound, site: CallSite, job: Callable[[EngineConnection], T]) -> T:
-        if bound.statement.verb is Verb.READ and self._reader is not self._writer:
-            return await self._reader.submit(job)
-        if work.changes_session(bound.statement) and self._reader is not self._writer:
-            # A PRAGMA or ATTACH is for this one statement: on a connection of its own.
-            connection = await self.acquire(site)
-            try:
-                return await connection.run(bound, site, job)
-            finally:
-                connection.release()
+        if not self._options.in_memory:
+            if bound.statement.verb is Verb.READ:
+                return await self._read(job)
+            if work.changes_session(bound.statement):
+                # A PRAGMA or ATTACH is for this one statement: on a connection of its own.
+                connection = await self.acquire(site)
+                try:
+                    return await connection.run(bound, site, job)
+                finally:
+                    connection.release()
         turn = await self._turns.take(site)
         turn.sql = bound.statement.sql
         try:
             return await self._writer.submit(job)
         finally:
             self._turns.give(turn)
+
+    async def _read(self, job: Callable[[EngineConnection], T]) -> T:
+        reader = self._free_reader() or await self._another_reader()
+        future = reader.submit(job)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            reader.interrupt(future)
+            raise
+        finally:
+            # Its error's traceback leads to this frame: no cycle for the collector.
+            del future
+
+    def _free_reader(self) -> ConnectionThread | None:
+        """A reader that will soon get to it: one that is not at work on something long."""
+        for reader in self._readers:
+            if reader.busy_for < _LONG:
+                return reader
+        if len(self._readers) < _READERS:
+            return None
+        return min(self._readers, key=lambda reader: reader.backlog)
+
+    async def _another_reader(self) -> ConnectionThread:
+        async with self._opening:
+            reader = self._free_reader()
+            if reader is None:
+                reader = await self._open()
+                self._readers.append(reader)
+        return reader
 
     async def acquire(self, site: CallSite) -> SQLiteConnection:
         """Return a connection of the caller's own; in memory, the one that there is."""

@@ -11,7 +11,7 @@ from databases.backends.base import Cursor, Rows
 from databases.backends.sqlite import work
 from databases.backends.sqlite.raw import RawConnection
 from databases.exceptions import UnknownOptionError
-from databases.statements import Verb
+from databases.verbs import Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,6 +103,8 @@ class SQLiteConnection:
         """Do the job of a statement, in its turn if it may write."""
         if self._turn is not None:
             self._turn.sql = bound.statement.sql
+        if self._begun:
+            job = partial(work.inside_transaction, job=job)
         session = work.changes_session(bound.statement)
         if session:
             self._clean = False
@@ -176,6 +178,15 @@ class SQLiteConnection:
             return
         if not self._begun and (self._shared or not thread.in_transaction):
             self._give_back(thread, self._clean)
+            return
+
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            # The event loop is closed: there is nothing to wait with until it is clean.
+            thread.post(partial(work.rollback, readonly=self._readonly))
+            self._finish()
+            self._give_back(thread, False)
             return
 
         def cleaned(future: asyncio.Future[None]) -> None:

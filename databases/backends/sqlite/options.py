@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from databases.exceptions import UnknownOptionError
+from databases.exceptions import InvalidURLError, UnknownOptionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,9 +54,17 @@ class SQLiteOptions:
         """Read the options of a database.
 
         Raises:
+            InvalidURLError: for a URL with a host, such as ``sqlite://test.db``.
             UnknownOptionError: for an option that SQLite does not have, or a timeout that is not a
                 number of seconds.
         """
+        if url.netloc:
+            raise InvalidURLError(
+                f"A SQLite URL has no host, and {url.obscure_password} has one before its path.\n"
+                "  a file beside you:  sqlite:///./test.db\n"
+                "  a file elsewhere:   sqlite:////var/lib/test.db\n"
+                "  in memory:          sqlite://"
+            )
         given = {**url.options, **keywords}
         for name in given:
             if name not in _KNOWN and name not in _NEEDLESS:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 import threading
 import time
+import weakref
 from collections import deque
+from typing import Any
 
-from databases.exceptions import StateError, WaitTimeoutError
+from databases.exceptions import StateError, WaitTimeoutError, combined
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,23 +29,30 @@ class Turn:
         site: where in the user's code it was asked for.
     """
 
-    __slots__ = ("_since", "ending", "ready", "site", "sql", "task")
+    __slots__ = ("_since", "_task", "ending", "ready", "site", "sql")
 
     def __init__(self, site: CallSite) -> None:
         self.site = site
-        self.task = asyncio.current_task()
+        task = asyncio.current_task()
+        self._task = None if task is None else weakref.ref(task)
         self.sql: str | None = None
         # Set once it will be given back whatever the task does: nobody waits for himself then.
         self.ending = False
         self.ready: asyncio.Future[None] | None = None
         self._since = time.monotonic()
 
+    @property
+    def task(self) -> asyncio.Task[Any] | None:
+        """The task, while it exists."""
+        return None if self._task is None else self._task()
+
     def started(self) -> None:
         """Count the time held from now on."""
         self._since = time.monotonic()
 
     def __str__(self) -> str:
-        name = self.task.get_name() if self.task is not None else "a callback"
+        task = self.task
+        name = "a task that has ended" if task is None else task.get_name()
         held = time.monotonic() - self._since
         sql = f"\n  Its last SQL: {' '.join(self.sql.split())[:500]}" if self.sql else ""
         return f"{name}, for {held:.1f} s\n  {self.site}{sql}"
@@ -74,7 +84,7 @@ class Turns:
             if holder is None:
                 self._holder = turn
                 return turn
-            if holder.task is turn.task is not None and not holder.ending:
+            if holder.task is turn.task and turn.task is not None and not holder.ending:
                 raise StateError(
                     "This task would wait for itself: it holds SQLite's only writer already, in "
                     f"a transaction begun at\n  {holder.site}\n"
@@ -89,7 +99,8 @@ class Turns:
             holder = self._holder
             self.give(turn)
             if isinstance(error, TimeoutError):
-                raise WaitTimeoutError(
+                # Code that is ready for "database is locked" is ready for this.
+                raise combined(WaitTimeoutError, sqlite3.OperationalError)(
                     f"Waited {self._timeout:g} s for the turn to write, at\n  {site}\n"
                     f"SQLite's writer is held by {holder or 'nobody any more'}\n"
                     "End that transaction sooner (await nothing slow inside it), or wait longer: "

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from typing import TypeVar
 
 from databases.backends.base import Rows
 from databases.backends.sqlite.inserts import EngineConnection
-from databases.exceptions import TransactionStateError
-from databases.statements import Verb, leading_words
+from databases.exceptions import TransactionStateError, combined
+from databases.verbs import Verb, leading_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from databases.backends.sqlite.options import SQLiteOptions
     from databases.statements import Batch, Bound, Statement
+
+T = TypeVar("T")
 
 _SCHEMA = {"CREATE", "DROP", "ALTER", "REINDEX", "ANALYZE", "VACUUM"}
 _RETURNS = re.compile(r"\bRETURNING\b", re.IGNORECASE)
@@ -193,12 +196,20 @@ def _end(connection: sqlite3.Connection, sql: str) -> None:
         connection.execute(sql).close()
 
 
+def inside_transaction(connection: EngineConnection, job: Callable[[EngineConnection], T]) -> T:
+    """Do what belongs to a transaction, but not once that is open no longer."""
+    _expect_transaction(connection)
+    return job(connection)
+
+
 def _expect_transaction(connection: sqlite3.Connection) -> None:
     if not connection.in_transaction:
-        raise TransactionStateError(
-            "SQLite has rolled this transaction back already: a statement in it failed with "
-            "ON CONFLICT ROLLBACK, RAISE(ROLLBACK), a full disk or an input/output error. "
-            "Nothing of it is kept; run it again as a whole."
+        # Code for databases 0.9 got sqlite3's own error here.
+        raise combined(TransactionStateError, sqlite3.OperationalError)(
+            "The transaction is open no longer. Either SQLite has rolled it back already, because "
+            "a statement in it failed with ON CONFLICT ROLLBACK, RAISE(ROLLBACK), a full disk or "
+            "an input/output error: run it again as a whole. Or a COMMIT or ROLLBACK was executed "
+            "as SQL: leave that to the transaction."
         )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
 import queue
 import sqlite3
 import threading
@@ -77,6 +78,9 @@ class ConnectionThread:
         self._inbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._connection: EngineConnection | None = None
         self.closing = False
+        self._busy_since = math.inf
+        self._current: object = None
+        self._interrupting = threading.Lock()
         # A daemon: a program that ends without disconnect() must not wait for this thread.
         self._thread = threading.Thread(
             target=self._work, name=f"databases-sqlite-{next(_COUNTER)}", daemon=True
@@ -135,6 +139,22 @@ class ConnectionThread:
         self.stop()
         return closed
 
+    def interrupt(self, future: object) -> None:
+        """Stop the work of one future inside SQLite, if that is what is being done now."""
+        with self._interrupting:
+            if self._current is future and self._connection is not None:
+                self._connection.interrupt()
+
+    @property
+    def busy_for(self) -> float:
+        """Seconds for which the present piece of work has been going on; 0 where there is none."""
+        return max(0.0, time.perf_counter() - self._busy_since)
+
+    @property
+    def backlog(self) -> int:
+        """How many pieces of work wait."""
+        return self._inbox.qsize()
+
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open on the connection at this moment."""
@@ -152,36 +172,47 @@ class ConnectionThread:
         """Wait for work, do all there is, and answer it. False once the thread shall end."""
         job = self._inbox.get()
         answers: list[Answer] = []
-        answer_at = time.perf_counter() + _ANSWER_AFTER
+        self._busy_since = time.perf_counter()
+        answer_at = self._busy_since + _ANSWER_AFTER
         try:
             while job is not None:
                 if job.future is None:
-                    with contextlib.suppress(sqlite3.Error):
-                        job.work(self._opened())
+                    self._do(job.work)
                 elif job.essential or not job.future.cancelled():
-                    answers.append(self._do(job.work, job.future))
-                    if time.perf_counter() > answer_at:
+                    answers.append(Answer(job.future, *self._do(job.work, job.future)))
+                    now = self._busy_since = time.perf_counter()
+                    if now > answer_at:
                         _send(answers)
                         answers = []
-                        answer_at = time.perf_counter() + _ANSWER_AFTER
+                        answer_at = now + _ANSWER_AFTER
                 job = self._inbox.get_nowait()
         except queue.Empty:
             return True
         finally:
+            self._busy_since = math.inf
             _send(answers)
+            # An error's traceback leads to this frame, which must not lead back to the error.
+            del answers, job
         return False
 
-    def _do(self, work: Work, future: asyncio.Future[Any]) -> Answer:
+    def _do(self, work: Work, future: object = None) -> tuple[Any, BaseException | None]:
+        """Do one piece of work; return its result, or its error."""
+        self._current = future
+        # An error's traceback leads to this frame, and the future will lead to the error.
+        del future
         try:
-            return Answer(future, work(self._opened()), None)
+            return work(self._opened()), None
         except StopIteration as error:
             # A future takes any error but this one.
             stopped = RuntimeError("StopIteration was raised in the connection's thread")
             stopped.__cause__ = error
-            return Answer(future, None, stopped)
+            return None, stopped
         except BaseException as error:
             ours = _ADOPTED.get(type(error))
-            return Answer(future, None, exceptions.adopt(error, ours) if ours else error)
+            return None, exceptions.adopt(error, ours) if ours else error
+        finally:
+            with self._interrupting:
+                self._current = None
 
     def _opened(self) -> EngineConnection:
         if self._connection is None:
