@@ -19,7 +19,7 @@ from databases.exceptions import QueryTypeError
 from databases.records import Shape
 from databases.statements import (
     Bound,
-    Recent,
+    Kept,
     Statement,
     missing_bind,
     unknown_bind,
@@ -44,7 +44,7 @@ class CoreCompiler:
         cache: where compiled statements are kept.
     """
 
-    def __init__(self, dialect: Dialect, cache: Recent[Any, CoreStatement]) -> None:
+    def __init__(self, dialect: Dialect, cache: Kept[Any, CoreStatement]) -> None:
         self._dialect = dialect
         self._cache = cache
 
@@ -61,7 +61,7 @@ class CoreCompiler:
         if key is None:
             return self._compile(query, None, columns).bind(query, None, named)
         known = (key.key, *columns)
-        statement = self._cache.recall(known)
+        statement = self._cache.get(known)
         if statement is None:
             statement = self._cache[known] = self._compile(query, key, columns)
         return statement.bind(query, key, named)
@@ -114,7 +114,7 @@ class CoreStatement(Statement):
         self._compiled = compiled
         self._dialect = dialect
         # SQL with its IN lists written out -> the statement of that SQL.
-        self._expanded: Recent[str, CoreStatement] = Recent(16)
+        self._expanded: Kept[str, CoreStatement] = Kept(16)
         # Aliases, subqueries and functions are usually made anew for each query, so that the
         # columns a user has in hand are not the ones that were compiled. Labels have a name.
         self._made_anew = any(
@@ -175,7 +175,7 @@ class CoreStatement(Statement):
             raise missing_bind(missing, query) from None
 
     def _with_sql(self, sql: str) -> CoreStatement:
-        statement = self._expanded.recall(sql)
+        statement = self._expanded.get(sql)
         if statement is None:
             statement = self._expanded[sql] = CoreStatement(self._compiled, self._dialect)
             statement.sql = sql

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections import OrderedDict
 from collections.abc import Mapping
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
@@ -34,7 +33,7 @@ KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
 
 _KEPT = 1000
-"""How many statements of each kind are kept; the least recently used go first."""
+"""How many statements of each kind are kept."""
 
 
 _LONGEST_KEPT = 20_000
@@ -109,7 +108,7 @@ class Statements:
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._texts: Recent[str, TextStatement] = Recent(_KEPT)
+        self._texts: Kept[str, TextStatement] = Kept(_KEPT)
         self._core: CoreCompiler | None = None
 
     def bind(self, query: Query, values: Values | None = None) -> Bound:
@@ -143,7 +142,7 @@ class Statements:
         return batches
 
     def _text(self, query: str) -> TextStatement:
-        statement = self._texts.recall(query)
+        statement = self._texts.get(query)
         if statement is None:
             statement = TextStatement(query, self._dialect)
             if len(query) <= _LONGEST_KEPT:
@@ -161,7 +160,7 @@ class Statements:
         if self._core is None:
             from databases.core_expressions import CoreCompiler
 
-            self._core = CoreCompiler(self._dialect.core(), Recent(_KEPT))
+            self._core = CoreCompiler(self._dialect.core(), Kept(_KEPT))
         return self._core
 
 
@@ -272,8 +271,11 @@ def missing_bind(name: object, query: object) -> BindError:
     )
 
 
-class Recent(OrderedDict[KeyT, ValueT]):
-    """A cache of bounded size: what was not used for longest is dropped first.
+class Kept(dict[KeyT, ValueT]):
+    """A cache of bounded size: what was added first is dropped first.
+
+    Not what was used last, because the keys of Core expressions take long to hash: counting each
+    use would cost more than compiling one statement again after a thousand others.
 
     Args:
         size: how many entries are kept.
@@ -283,14 +285,7 @@ class Recent(OrderedDict[KeyT, ValueT]):
         super().__init__()
         self._size = size
 
-    def recall(self, key: KeyT) -> ValueT | None:
-        """Return what is kept for a key, and count it as used; None where nothing is."""
-        found = self.get(key)
-        if found is not None:
-            self.move_to_end(key)
-        return found
-
     def __setitem__(self, key: KeyT, value: ValueT) -> None:
         super().__setitem__(key, value)
         if len(self) > self._size:
-            self.popitem(last=False)
+            del self[next(iter(self))]

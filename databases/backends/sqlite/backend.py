@@ -37,7 +37,7 @@ T = TypeVar("T")
 _READERS = 4
 """Connections at most that read single statements; another is opened while those are busy."""
 
-_LONG = 0.005
+_LONG = 0.05
 """Seconds after which a read counts as long, and others go to another reader."""
 
 _KEPT = 8
