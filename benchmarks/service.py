@@ -32,7 +32,8 @@ OURS, ORIGINAL = "databases-next", "databases 0.9.0"
 
 REQUESTS = {
     "GET /users/{id}": f'wrk.format(nil, "/users/" .. math.random(1, {USERS}))',
-    "GET /users?limit=100": f'wrk.format(nil, "/users?limit=100&after=" .. math.random(1, {USERS}))',
+    "GET /users?limit=100": f"""
+        wrk.format(nil, "/users?limit=100&after=" .. math.random(1, {USERS}))""",
     "GET /health/live (no database)": 'wrk.format(nil, "/health/live")',
 }
 
@@ -125,9 +126,7 @@ def wait_for(address: str) -> None:
     raise SystemExit(f"{address} does not answer")
 
 
-def measured(
-    servers: dict[str, str], script: Path, rounds: int, seconds: int
-) -> dict[str, float]:
+def measured(servers: dict[str, str], script: Path, rounds: int, seconds: int) -> dict[str, float]:
     """Load the servers in turns; the median of each one's requests per second."""
     rates: dict[str, list[float]] = {name: [] for name in servers}
     for _ in range(rounds):

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from databases.backends.base import BackendConnection, Cursor, Runner
+    from databases.compiler import Compiler
     from databases.engine import Engine
-    from databases.statements import Bound, Statements
+    from databases.statements import Bound
 
 
 class Connection(Queries):
@@ -108,8 +109,8 @@ class Connection(Queries):
             )
         return self._held
 
-    def _runner(self, method: str, site: CallSite) -> tuple[Runner, Statements]:
-        return self.held(method, site), self._engine.statements
+    def _runner(self, method: str, site: CallSite) -> tuple[Runner, Compiler]:
+        return self.held(method, site), self._engine.compiler
 
     async def _open_cursor(
         self, bound: Bound, method: str, site: CallSite

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from databases.backends.base import Cursor, Runner
-    from databases.statements import Bound, Statements
+    from databases.compiler import Compiler
+    from databases.statements import Bound
 
 
 class Database(Queries):
@@ -227,12 +228,12 @@ class Database(Queries):
         connection = None if task is None else self._connections.get(task)
         return connection if connection is not None and connection.is_acquired else None
 
-    def _runner(self, method: str, site: CallSite) -> tuple[Runner, Statements]:
+    def _runner(self, method: str, site: CallSite) -> tuple[Runner, Compiler]:
         backend = self._engine.backend(f"database.{method}", site)
         connection = self._held_connection()
         if connection is not None:
-            return connection.held(method, site), self._engine.statements
-        return backend, self._engine.statements
+            return connection.held(method, site), self._engine.compiler
+        return backend, self._engine.compiler
 
     async def _open_cursor(
         self, bound: Bound, method: str, site: CallSite

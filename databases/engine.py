@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 
+from databases.compiler import Compiler
 from databases.exceptions import BackendUnavailableError, NotConnectedError, UnknownBackendError
-from databases.statements import Statements
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Engine:
         self._last_connect: Pending[None] | None = None
         self._disconnected_at: CallSite | None = None
         self.connected = False
-        self.statements: Statements
+        self.compiler: Compiler
 
     def calls_connect(self, pending: Pending[None]) -> Pending[None]:
         """Remember a call of ``connect()``: one never awaited explains the error that follows."""
@@ -47,7 +47,7 @@ class Engine:
         self._last_connect = None
         if self._backend is None:
             self._backend = self._load()(self._url, self._options)
-            self.statements = Statements(self._backend.dialect)
+            self.compiler = Compiler(self._backend.dialect)
         await self._backend.connect()
         self.connected = True
 

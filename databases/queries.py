@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from databases.backends.base import Cursor, Runner
+    from databases.compiler import Compiler
     from databases.records import Record, Shape
-    from databases.statements import Bound, Query, Statements, Values
+    from databases.statements import Bound, Query, Values
 
 
 class Queries:
@@ -149,7 +150,7 @@ class Queries:
 
     # What a Database and a Connection each do their own way.
 
-    def _runner(self, method: str, site: CallSite) -> tuple[Runner, Statements]:
+    def _runner(self, method: str, site: CallSite) -> tuple[Runner, Compiler]:
         """Where statements run, and what compiles them."""
         raise NotImplementedError
 
@@ -162,9 +163,9 @@ class Queries:
     # The work behind the methods, run when a Pending is awaited.
 
     async def _fetch_all(self, site: CallSite, query: Query, values: Values | None) -> list[Record]:
-        runner, statements = self._runner("fetch_all", site)
+        runner, compiler = self._runner("fetch_all", site)
         try:
-            bound = statements.bind(query, values)
+            bound = compiler.bind(query, values)
             names, rows = await runner.fetch(bound, None, site)
         except DatabaseError as error:
             explain(error, site, query)
@@ -174,9 +175,9 @@ class Queries:
     async def _fetch_one(
         self, site: CallSite, query: Query, values: Values | None
     ) -> Record | None:
-        runner, statements = self._runner("fetch_one", site)
+        runner, compiler = self._runner("fetch_one", site)
         try:
-            bound = statements.bind(query, values)
+            bound = compiler.bind(query, values)
             names, rows = await runner.fetch(bound, 1, site)
         except DatabaseError as error:
             explain(error, site, query)
@@ -190,17 +191,17 @@ class Queries:
         return None if row is None else row[column]
 
     async def _execute(self, site: CallSite, query: Query, values: Values | None) -> Any:
-        runner, statements = self._runner("execute", site)
+        runner, compiler = self._runner("execute", site)
         try:
-            return await runner.execute(statements.bind(query, values), site)
+            return await runner.execute(compiler.bind(query, values), site)
         except DatabaseError as error:
             explain(error, site, query)
             raise
 
     async def _execute_many(self, site: CallSite, query: Query, values: Iterable[Values]) -> None:
-        runner, statements = self._runner("execute_many", site)
+        runner, compiler = self._runner("execute_many", site)
         try:
-            batches = statements.bind_many(query, values)
+            batches = compiler.bind_many(query, values)
             if batches:
                 await runner.execute_many(batches, site)
         except DatabaseError as error:
@@ -281,8 +282,8 @@ class RecordIterator:
 
     async def _open(self) -> None:
         self._rows = ()
-        _, statements = self._queries._runner(self._method.rpartition(".")[2], self._site)
-        self._bound = bound = statements.bind(self._query, self._values)
+        _, compiler = self._queries._runner(self._method.rpartition(".")[2], self._site)
+        self._bound = bound = compiler.bind(self._query, self._values)
         self._cursor, self._free = await self._queries._open_cursor(bound, self._method, self._site)
 
     async def aclose(self) -> None:

@@ -17,12 +17,24 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine, Generator
     from types import TracebackType
-    from typing import ParamSpec
+    from typing import ParamSpec, Protocol
 
-    from databases.connection import Connection
+    from databases.backends.base import BackendConnection
     from databases.pending import CallSite
 
     P = ParamSpec("P")
+
+    class Holder(Protocol):
+        """What a transaction asks of its connection."""
+
+        transactions: TransactionStack
+
+        async def __aenter__(self) -> object: ...
+
+        async def __aexit__(self) -> None: ...
+
+        def held(self, method: str, site: CallSite) -> BackendConnection: ...
+
 
 T = TypeVar("T")
 
@@ -59,7 +71,7 @@ class Transaction:
 
     def __init__(
         self,
-        connection: Callable[[], Connection],
+        connection: Callable[[], Holder],
         site: CallSite,
         force_rollback: bool,
         options: dict[str, Any],
@@ -71,7 +83,7 @@ class Transaction:
         self._force_rollback = force_rollback
         self._options = options
         self._ground = ground
-        self._connection: Connection | None = None
+        self._connection: Holder | None = None
         self._state = "not started"
         self._savepoint: str | None = None
         # Weak: a task that ended without ending its transaction must not be kept for its sake.
@@ -233,7 +245,7 @@ class Transaction:
         finally:
             await self._end(connection, "rolled back")
 
-    def _active(self, what: str, site: CallSite) -> Connection:
+    def _active(self, what: str, site: CallSite) -> Holder:
         if self._connection is None or not self.is_active:
             raise TransactionStateError(
                 f"{what}: this transaction is {self._state}.\n  {site}\n  made at {self.site}"
@@ -245,7 +257,7 @@ class Transaction:
             )
         return self._connection
 
-    async def _end(self, connection: Connection, state: str) -> None:
+    async def _end(self, connection: Holder, state: str) -> None:
         self._state = state
         if _started_here.get() is self:
             _started_here.set(self._outer)

@@ -1,8 +1,8 @@
 """The SQLite backend: which connection runs what.
 
-A file has connections that stay open: for single statements that read as many as are busy, for
-those that write one. Transactions, ``connection()`` and ``iterate()`` get connections of their own,
-kept for the next. A database in memory has one connection for everything.
+A file has connections that stay open: one for single statements that write, and readers for those
+that read. Transactions, ``connection()`` and ``iterate()`` borrow others, kept for the next. A
+database in memory has one connection for everything.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from databases.backends.sqlite import work
 from databases.backends.sqlite.adapters import ADAPTERS
 from databases.backends.sqlite.connection import SQLiteConnection
 from databases.backends.sqlite.options import SQLiteOptions
+from databases.backends.sqlite.readers import Readers
 from databases.backends.sqlite.turns import Turns
 from databases.backends.sqlite.worker import ConnectionThread
 from databases.statements import Dialect
@@ -33,12 +34,6 @@ if TYPE_CHECKING:
     from databases.url import DatabaseURL
 
 T = TypeVar("T")
-
-_READERS = 4
-"""Connections at most that read single statements; another is opened while those are busy."""
-
-_LONG = 0.05
-"""Seconds after which a read counts as long, and others go to another reader."""
 
 _KEPT = 8
 """Idle connections that are kept open for the next transaction."""
@@ -76,9 +71,9 @@ class SQLiteBackend:
 
     def __init__(self, url: DatabaseURL, options: Mapping[str, Any]) -> None:
         self._options = SQLiteOptions.read(url, options)
+        self._open = partial(work.open_connection, self._options)
         self._turns: Turns
-        self._opening: asyncio.Lock
-        self._readers: list[ConnectionThread] = []
+        self._readers: Readers | None = None
         self._writer: ConnectionThread
         self._idle: list[ConnectionThread] = []
         self._lent: set[ConnectionThread] = set()
@@ -86,21 +81,31 @@ class SQLiteBackend:
     async def connect(self) -> None:
         """Open the file, creating it where it is missing."""
         self._turns = Turns(self._options.timeout)
-        self._opening = asyncio.Lock()
-        self._writer = await self._open()
+        self._writer = await self._connected()
+        if not self._options.in_memory:
+            readers = Readers(self._open)
+            try:
+                await readers.connect()
+            except BaseException:
+                self._writer.stop()
+                raise
+            self._readers = readers
 
     async def disconnect(self) -> None:
         """Close all connections once the statements under way are done."""
-        threads = {*self._readers, *self._idle, *self._lent} - {self._writer}
-        self._readers.clear()
+        borrowed = {*self._idle, *self._lent}
         self._idle.clear()
         self._lent.clear()
-        # Whoever waits for this may be cancelled: the threads end all the same.
-        await asyncio.shield(asyncio.ensure_future(self._close(threads, self._writer)))
+        # Whoever waits for this may be cancelled: the connections are closed all the same.
+        await asyncio.shield(asyncio.ensure_future(self._close(borrowed)))
 
-    async def _close(self, threads: set[ConnectionThread], writer: ConnectionThread) -> None:
-        for closed in [thread.close() for thread in threads]:
+    async def _close(self, borrowed: set[ConnectionThread]) -> None:
+        readers, self._readers = self._readers, None
+        writer = self._writer
+        for closed in [thread.close() for thread in borrowed]:
             await closed
+        if readers is not None:
+            await readers.close()
         # Last, because it takes the write-ahead log into the file and removes it.
         await writer.close()
 
@@ -121,9 +126,9 @@ class SQLiteBackend:
             self._turns.give(turn)
 
     async def _run(self, bound: Bound, site: CallSite, job: Callable[[EngineConnection], T]) -> T:
-        if not self._options.in_memory:
+        if self._readers is not None:
             if bound.statement.verb is Verb.READ:
-                return await self._read(job)
+                return await self._readers.read(job)
             if work.changes_session(bound.statement):
                 # A PRAGMA or ATTACH is for this one statement: on a connection of its own.
                 connection = await self.acquire(site)
@@ -138,35 +143,6 @@ class SQLiteBackend:
         finally:
             self._turns.give(turn)
 
-    async def _read(self, job: Callable[[EngineConnection], T]) -> T:
-        reader = self._free_reader() or await self._another_reader()
-        future = reader.submit(job)
-        try:
-            return await future
-        except asyncio.CancelledError:
-            reader.interrupt(future)
-            raise
-        finally:
-            # Its error's traceback leads to this frame: no cycle for the collector.
-            del future
-
-    def _free_reader(self) -> ConnectionThread | None:
-        """A reader that will soon get to it: one that is not at work on something long."""
-        for reader in self._readers:
-            if reader.busy_for < _LONG:
-                return reader
-        if len(self._readers) < _READERS:
-            return None
-        return min(self._readers, key=lambda reader: reader.backlog)
-
-    async def _another_reader(self) -> ConnectionThread:
-        async with self._opening:
-            reader = self._free_reader()
-            if reader is None:
-                reader = await self._open()
-                self._readers.append(reader)
-        return reader
-
     async def acquire(self, site: CallSite) -> SQLiteConnection:
         """Return a connection of the caller's own; in memory, the one that there is."""
         shared = self._options.in_memory
@@ -175,7 +151,7 @@ class SQLiteBackend:
     async def _lend(self) -> ConnectionThread:
         if self._options.in_memory:
             return self._writer
-        thread = self._idle.pop() if self._idle else await self._open()
+        thread = self._idle.pop() if self._idle else await self._connected()
         self._lent.add(thread)
         return thread
 
@@ -188,7 +164,7 @@ class SQLiteBackend:
         else:
             thread.stop()
 
-    async def _open(self) -> ConnectionThread:
-        thread = ConnectionThread(partial(work.open_connection, self._options))
-        await thread.start()
+    async def _connected(self) -> ConnectionThread:
+        thread = ConnectionThread(self._open)
+        await thread.connect()
         return thread

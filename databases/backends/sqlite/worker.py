@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     Work = Callable[[EngineConnection], Any]
 
+    Inbox = queue.SimpleQueue["Job | None"]
+
 T = TypeVar("T")
 
 _ANSWER_AFTER = 0.001
@@ -71,28 +73,42 @@ class ConnectionThread:
 
     Args:
         open_connection: called in the thread to open the connection.
+        inbox: where its work is, if it shares that with others.
+        idle: the seconds without work after which it ends; None for never.
     """
 
-    def __init__(self, open_connection: Callable[[], EngineConnection]) -> None:
+    def __init__(
+        self,
+        open_connection: Callable[[], EngineConnection],
+        inbox: Inbox | None = None,
+        idle: float | None = None,
+    ) -> None:
         self._open = open_connection
-        self._inbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._inbox: Inbox = queue.SimpleQueue() if inbox is None else inbox
+        self._idle = idle
         self._connection: EngineConnection | None = None
         self.closing = False
+        self._ended = False
+        self._closed: asyncio.Future[None] | None = None
         self._busy_since = math.inf
         self._current: object = None
-        self._interrupting = threading.Lock()
+        self._lock = threading.Lock()
         # A daemon: a program that ends without disconnect() must not wait for this thread.
         self._thread = threading.Thread(
             target=self._work, name=f"databases-sqlite-{next(_COUNTER)}", daemon=True
         )
 
-    async def start(self) -> None:
-        """Open the connection.
+    def start(self) -> None:
+        """Start the thread; the connection is opened for the first work."""
+        self._thread.start()
+
+    async def connect(self) -> None:
+        """Start the thread and open the connection.
 
         Raises:
             DriverError: where SQLite cannot open it; the thread has ended then.
         """
-        self._thread.start()
+        self.start()
         try:
             await self.submit(lambda connection: None)
         except BaseException:
@@ -135,13 +151,18 @@ class ConnectionThread:
 
     def close(self) -> asyncio.Future[None]:
         """Close the connection and end the thread, once the work given so far is done."""
-        closed = self.submit(sqlite3.Connection.close, essential=True)
+        closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        with self._lock:
+            if self._ended:
+                closed.set_result(None)
+            else:
+                self._closed = closed
         self.stop()
         return closed
 
     def interrupt(self, future: object) -> None:
         """Stop the work of one future inside SQLite, if that is what is being done now."""
-        with self._interrupting:
+        with self._lock:
             if self._current is future and self._connection is not None:
                 self._connection.interrupt()
 
@@ -151,9 +172,9 @@ class ConnectionThread:
         return max(0.0, time.perf_counter() - self._busy_since)
 
     @property
-    def backlog(self) -> int:
-        """How many pieces of work wait."""
-        return self._inbox.qsize()
+    def ended(self) -> bool:
+        """Whether the thread is done for good."""
+        return self._ended
 
     @property
     def in_transaction(self) -> bool:
@@ -165,12 +186,20 @@ class ConnectionThread:
             while self._take_turn():
                 pass
         finally:
-            if self._connection is not None:
-                self._connection.close()
+            with self._lock:
+                self._ended = True
+                connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+            if self._closed is not None:
+                _send([Answer(self._closed, None, None)])
 
     def _take_turn(self) -> bool:
         """Wait for work, do all there is, and answer it. False once the thread shall end."""
-        job = self._inbox.get()
+        try:
+            job = self._inbox.get(timeout=self._idle)
+        except queue.Empty:
+            return False
         answers: list[Answer] = []
         self._busy_since = time.perf_counter()
         answer_at = self._busy_since + _ANSWER_AFTER
@@ -211,7 +240,7 @@ class ConnectionThread:
             ours = _ADOPTED.get(type(error))
             return None, exceptions.adopt(error, ours) if ours else error
         finally:
-            with self._interrupting:
+            with self._lock:
                 self._current = None
 
     def _opened(self) -> EngineConnection:

@@ -1,0 +1,94 @@
+"""Readers: the connections that run single statements which only read.
+
+One does nearly all the work: threads of one process share the interpreter, so more of them make
+short reads slower, not faster. But nobody shall wait for somebody else's long read: while one goes
+on, others take what waits behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+from typing import TypeVar
+
+from databases.backends.sqlite.worker import ConnectionThread
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from databases.backends.sqlite.inserts import EngineConnection
+    from databases.backends.sqlite.worker import Inbox
+
+T = TypeVar("T")
+
+_MOST = 5
+"""Connections at most; beyond that, reads wait for long ones to end."""
+
+_LONG = 0.05
+"""Seconds after which a read counts as long. A short one can take 10 ms in all, because its thread
+has to wait for the interpreter several times while the event loop is busy."""
+
+_IDLE = 1.0
+"""Seconds without work after which an additional connection is closed again."""
+
+
+class Readers:
+    """Connections that share one queue of reads.
+
+    Args:
+        open_connection: called in a thread to open a connection.
+    """
+
+    def __init__(self, open_connection: Callable[[], EngineConnection]) -> None:
+        self._open = open_connection
+        self._inbox: Inbox = queue.SimpleQueue()
+        self._first = ConnectionThread(open_connection, self._inbox)
+        self._others: list[ConnectionThread] = []
+        self._watched_by: asyncio.AbstractEventLoop | None = None
+
+    async def connect(self) -> None:
+        """Open the first connection."""
+        await self._first.connect()
+
+    async def read(self, job: Callable[[EngineConnection], T]) -> T:
+        """Have a read done. Cancelled, it is interrupted inside SQLite."""
+        future = self._first.submit(job)
+        if self._first.busy_for:
+            self._watch()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            for thread in self._threads():
+                thread.interrupt(future)
+            raise
+        finally:
+            # Its error's traceback leads to this frame: no cycle for the collector.
+            del future
+
+    async def close(self) -> None:
+        """Close all connections once the reads under way are done."""
+        for closed in [thread.close() for thread in self._threads()]:
+            await closed
+
+    def _threads(self) -> list[ConnectionThread]:
+        return [self._first, *self._others]
+
+    def _watch(self) -> None:
+        """Look in a moment whether somebody waits behind a long read."""
+        loop = asyncio.get_running_loop()
+        if self._watched_by is not loop:
+            self._watched_by = loop
+            loop.call_later(_LONG, self._relieve)
+
+    def _relieve(self) -> None:
+        self._watched_by = None
+        if self._inbox.empty() or self._first.closing:
+            return
+        self._others = [thread for thread in self._others if not thread.ended]
+        threads = self._threads()
+        if len(threads) < _MOST and all(thread.busy_for >= _LONG for thread in threads):
+            another = ConnectionThread(self._open, self._inbox, _IDLE)
+            another.start()
+            self._others.append(another)
+        self._watch()
