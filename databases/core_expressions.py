@@ -8,7 +8,7 @@ tests run it on 2.0 and on 2.1.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy.exc import CompileError, InvalidRequestError
 from sqlalchemy.schema import ExecutableDDLElement, Table
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from databases.statements import Values
 
 
+_COPIES = 1000
+"""How many expressions with ``params()`` are recognised by their parts."""
+
+
 class CoreCompiler:
     """Compiles Core expressions, once for each shape of expression.
 
@@ -47,6 +51,7 @@ class CoreCompiler:
     def __init__(self, dialect: Dialect, cache: Kept[Any, CoreStatement]) -> None:
         self._dialect = dialect
         self._cache = cache
+        self._copies: Kept[tuple[Any, ...], Copied] = Kept(_COPIES)
 
     def bind(self, query: ClauseElement, values: Values | None = None) -> Bound:
         """Compile an expression, or find it compiled, and put its values in order."""
@@ -55,6 +60,9 @@ class CoreCompiler:
         named: Mapping[str, Any] = {}
         if values:
             query, named = _absorb(query, values)
+        parts = () if named else _shared_parts(query)
+        if parts and (copied := self._copies.get(parts)) is not None:
+            return copied.bind(query)
         key = query._generate_cache_key()
         # Which columns have a value decides which an INSERT or UPDATE without values() names.
         columns = list(named)
@@ -64,6 +72,8 @@ class CoreCompiler:
         statement = self._cache.get(known)
         if statement is None:
             statement = self._cache[known] = self._compile(query, key, columns)
+        if parts:
+            self._copies[parts] = Copied(query, key, statement)
         return statement.bind(query, key, named)
 
     def _compile(
@@ -71,6 +81,32 @@ class CoreCompiler:
     ) -> CoreStatement:
         compiled: Any = query.compile(dialect=self._dialect, column_keys=columns, cache_key=key)
         return CoreStatement(compiled, self._dialect)
+
+
+def _shared_parts(query: Any) -> tuple[Any, ...]:
+    """Identify what copies of one expression by ``params()`` have in common; empty for others.
+
+    From SQLAlchemy 2.1 on such a copy shares every part with the original and keeps the values
+    apart, but works its cache key out anew, which takes longer than all the rest of a query.
+    """
+    if not getattr(query, "_params", None):
+        return ()
+    parts = [id(part) for name, part in query.__dict__.items() if name != "_params"]
+    return (id(type(query)), *parts, *query._params)
+
+
+class Copied(NamedTuple):
+    """An expression with ``params()``, kept so that the next copy of it is recognised."""
+
+    query: Any
+    """Keeps the shared parts alive, so that nothing else can have their identity."""
+    key: Any
+    statement: CoreStatement
+
+    def bind(self, query: Any) -> Bound:
+        """Bind a copy that has other values under the same names."""
+        values = {**self.key.params, **query._params}
+        return self.statement.bind(query, self.key._replace(params=values), {})
 
 
 def _absorb(query: ClauseElement, values: Any) -> tuple[ClauseElement, Mapping[str, Any]]:

@@ -1,6 +1,7 @@
 """The command line: ``python -m users_service`` serves, ``python -m users_service migrate``."""
 
 import errno
+import logging
 import signal
 import socket
 import sys
@@ -58,6 +59,8 @@ def _serve(settings: Settings) -> None:
             server_header=False,
             timeout_graceful_shutdown=_SECONDS_TO_FINISH,
         )
+        # What no line of the log shows need not be found out for each.
+        logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
         print(f"Users service: {_address(listener)}", flush=True)
         if settings.workers > 1:
             Multiprocess(config, [listener]).run()

@@ -134,6 +134,22 @@ async def test_params_of_an_expression_are_its_values(database: Database) -> Non
     assert await database.fetch_val(query) == 4
 
 
+async def test_copies_with_other_params_keep_their_own_values(database: Database) -> None:
+    await database.execute_many(users.insert(), [{"name": str(i)} for i in range(4)])
+    one = users.select().where(users.c.id == sa.bindparam("which", required=False))
+    inner = sa.select(users.c.id).where(users.c.id > sa.bindparam("more")).params(more=1)
+    several = users.select().where(users.c.id.in_(inner), users.c.name != sa.bindparam("name"))
+    for _ in range(2):
+        for number in (1, 2, 3):
+            assert await database.fetch_val(one.params(which=number)) == number
+            rows = await database.fetch_all(several.params(name=str(number)))
+            assert [row.id for row in rows] == [i for i in (2, 3, 4) if i != number + 1]
+        assert await database.fetch_val(one.params(which=2).limit(1)) == 2
+        assert await database.fetch_one(one.params(which=2).where(users.c.name == "x")) is None
+        both = one.params(which=3).params(other=1)
+        assert await database.fetch_val(both) == 3
+
+
 async def test_one_shape_of_expression_is_compiled_once(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
