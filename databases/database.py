@@ -100,7 +100,7 @@ class Database(Queries):
         return Pending("database.disconnect", sys._getframe(1), self._disconnect)
 
     async def __aenter__(self) -> Database:
-        await self._connect(CallSite(sys._getframe()))
+        await self._connect(CallSite(sys._getframe(1)))
         return self
 
     async def __aexit__(
@@ -109,7 +109,7 @@ class Database(Queries):
         exc_value: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
-        await self._disconnect(CallSite(sys._getframe()))
+        await self._disconnect(CallSite(sys._getframe(1)))
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:

@@ -239,8 +239,10 @@ async def test_what_cannot_be_opened_says_why(tmp_path: Path) -> None:
     notes = "\n".join(missing.value.__notes__)
     assert f"mkdir -p {tmp_path}/none" in notes
     assert "in test_what_cannot_be_opened_says_why" in notes
-    with pytest.raises(exceptions.OperationalError, match="unable to open"):
-        await Database(f"sqlite:///{tmp_path}").connect()
+    with pytest.raises(exceptions.OperationalError, match="unable to open") as directory:
+        async with Database(f"sqlite:///{tmp_path}"):
+            pytest.fail("it was opened")
+    assert "in test_what_cannot_be_opened_says_why" in "\n".join(directory.value.__notes__)
     (tmp_path / "text.db").write_text("this is no database" * 100)
     database = Database(f"sqlite:///{tmp_path}/text.db")
     with pytest.raises(exceptions.DriverError, match="file is not a database") as no_database:
