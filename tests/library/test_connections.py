@@ -56,8 +56,6 @@ async def test_session_state_is_kept_inside_and_gone_afterwards(file_database: D
         await connection.execute("CREATE TEMP TABLE mine (x)")
         await connection.execute("CREATE TABLE temp.other (x)")
         await connection.execute("ATTACH ':memory:' AS extra")
-        await connection.execute("BEGIN")
-        await connection.execute("INSERT INTO users (name) VALUES ('lost')")
         assert await file_database.fetch_val("SELECT 'A' LIKE 'a'") == 0
     for _ in range(3):
         async with file_database.connection() as connection:
@@ -65,7 +63,15 @@ async def test_session_state_is_kept_inside_and_gone_afterwards(file_database: D
             for gone in ("mine", "temp.other", "extra.sqlite_schema"):
                 with pytest.raises(sqlite3.OperationalError):
                     await connection.fetch_all(f"SELECT * FROM {gone}")
-            assert await connection.fetch_val("SELECT count(*) FROM users") == 0
+
+
+async def test_a_begin_of_the_users_own_is_rolled_back_at_the_end(file_database: Database) -> None:
+    async with file_database.connection() as connection:
+        await connection.execute("BEGIN")
+        await connection.execute("INSERT INTO users (name) VALUES ('lost')")
+        await connection.execute("INSERT INTO users (name) VALUES ('lost too')")
+    async with asyncio.timeout(5), file_database.transaction():
+        assert await file_database.fetch_val("SELECT count(*) FROM users") == 0
 
 
 async def test_the_raw_connection_is_like_aiosqlites(database: Database) -> None:
