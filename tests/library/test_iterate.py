@@ -61,6 +61,24 @@ async def test_leaving_the_loop_early_frees_the_connection(file_database: Databa
     assert not backend._lent  # type: ignore[union-attr]
 
 
+SLOW_START = """SELECT users.id, (WITH RECURSIVE n(i) AS (
+    SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000) SELECT count(*) FROM n) FROM users"""
+
+
+async def test_one_cancelled_while_it_starts_leaves_no_read_open(file_database: Database) -> None:
+    insert = "INSERT INTO users (name) VALUES (:name)"
+    await file_database.execute_many(insert, [{"name": "a"}, {"name": "b"}])
+    rows = file_database.iterate(SLOW_START)
+    starting = asyncio.ensure_future(rows.__anext__())
+    await asyncio.sleep(0.02)
+    starting.cancel()
+    await asyncio.wait([starting])
+    await file_database.execute(insert, {"name": "c"})
+    # A read that was open still would have seen an older state: "database is locked".
+    async with file_database.transaction():
+        await file_database.execute(insert, {"name": "d"})
+
+
 async def test_it_holds_a_bounded_number_of_rows(file_database: Database) -> None:
     rows = file_database.iterate(MANY, {"most": 1_000_000})
     await rows.__anext__()

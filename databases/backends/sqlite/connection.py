@@ -96,8 +96,16 @@ class SQLiteConnection:
         if self._shared or bound.statement.verb is not Verb.READ:
             # Rows in memory, or made by RETURNING, are held by SQLite as a whole in any case.
             return FetchedCursor(await self.fetch(bound, None, site))
-        cursor = await self.run(bound, site, partial(work.open_cursor, bound=bound))
-        return SQLiteCursor(await self.thread(), cursor)
+        thread = await self.thread()
+        opened: list[sqlite3.Cursor] = []
+        try:
+            await self.run(bound, site, partial(work.open_cursor, bound=bound, opened=opened))
+        except BaseException:
+            # Cancelled, it may be open all the same. A read left open would keep its snapshot, and
+            # the next transaction on this connection could not begin: "database is locked".
+            thread.post(partial(work.close_cursors, cursors=opened))
+            raise
+        return SQLiteCursor(thread, opened[0])
 
     async def run(self, bound: Bound, site: CallSite, job: Callable[[EngineConnection], T]) -> T:
         """Do the job of a statement, in its turn if it may write."""
@@ -259,7 +267,7 @@ class SQLiteCursor:
         """Free the cursor."""
         cursor, self._cursor = self._cursor, None
         if cursor is not None:
-            self._thread.post(lambda _: cursor.close())
+            self._thread.post(partial(work.close_cursors, cursors=[cursor]))
 
 
 class FetchedCursor:

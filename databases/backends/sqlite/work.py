@@ -50,24 +50,20 @@ def open_connection(options: SQLiteOptions) -> EngineConnection:
             # Cursors that nobody wants any more are freed by whichever thread drops them.
             check_same_thread=False,
         )
-    except sqlite3.OperationalError as error:
-        if options.directory is not None:
-            _explain_open(error, options)
+    except sqlite3.DatabaseError as error:
+        _explain(error, options)
         raise
     try:
-        _set_up(connection, options)
-    except BaseException:
+        _use_wal(connection, options)
+    except sqlite3.DatabaseError as error:
         connection.close()
+        _explain(error, options)
         raise
     return connection
 
 
-def _set_up(connection: sqlite3.Connection, options: SQLiteOptions) -> None:
-    try:
-        mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
-    except sqlite3.DatabaseError as error:
-        error.add_note(f"The file is {options.address}")
-        raise
+def _use_wal(connection: sqlite3.Connection, options: SQLiteOptions) -> None:
+    mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
     if not options.in_memory and mode != "wal":
         # Readers and the writer do not wait for each other in WAL mode. A file that is read-only,
         # or in use by somebody else, stays in the mode that it has.
@@ -77,11 +73,10 @@ def _set_up(connection: sqlite3.Connection, options: SQLiteOptions) -> None:
             pass
 
 
-def _explain_open(error: sqlite3.Error, options: SQLiteOptions) -> None:
-    directory = options.directory
-    assert directory is not None
+def _explain(error: sqlite3.Error, options: SQLiteOptions) -> None:
     error.add_note(f"The file is {options.address}")
-    if not directory.is_dir():
+    directory = options.directory
+    if directory is not None and not directory.is_dir():
         error.add_note(f"Its directory does not exist: create it with `mkdir -p {directory}`")
 
 
@@ -100,9 +95,15 @@ def fetch(connection: sqlite3.Connection, bound: Bound, limit: int | None) -> Ro
         cursor.close()
 
 
-def open_cursor(connection: sqlite3.Connection, bound: Bound) -> sqlite3.Cursor:
-    """Start a statement whose rows are taken later."""
-    return connection.execute(bound.statement.sql, bound.arguments)
+def open_cursor(connection: sqlite3.Connection, bound: Bound, opened: list[sqlite3.Cursor]) -> None:
+    """Start a statement whose rows are taken later, and add its cursor to ``opened``."""
+    opened.append(connection.execute(bound.statement.sql, bound.arguments))
+
+
+def close_cursors(connection: sqlite3.Connection, cursors: list[sqlite3.Cursor]) -> None:
+    """End reads that nobody goes on with."""
+    for cursor in cursors:
+        cursor.close()
 
 
 def execute(connection: EngineConnection, bound: Bound) -> int:
@@ -123,14 +124,15 @@ def execute(connection: EngineConnection, bound: Bound) -> int:
 
 def execute_many(connection: sqlite3.Connection, batches: list[Batch]) -> None:
     """Run every row of every batch, or leave nothing of them."""
+    undo: tuple[str, ...]
     if connection.in_transaction:
         begin, keep, undo = (
             "SAVEPOINT databases_many",
             "RELEASE databases_many",
-            "ROLLBACK TO databases_many; RELEASE databases_many",
+            ("ROLLBACK TO databases_many", "RELEASE databases_many"),
         )
     else:
-        begin, keep, undo = "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"
+        begin, keep, undo = "BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",)
     connection.execute(begin).close()
     try:
         for statement, rows in batches:
@@ -142,7 +144,7 @@ def execute_many(connection: sqlite3.Connection, batches: list[Batch]) -> None:
                     connection.execute(statement.sql, row).fetchall()
         connection.execute(keep).close()
     except BaseException:
-        for sql in undo.split("; "):
+        for sql in undo:
             _end(connection, sql)
         raise
 
