@@ -87,5 +87,5 @@ class Compiler:
         if self._core is None:
             from databases.core_expressions import CoreCompiler
 
-            self._core = CoreCompiler(self._dialect.core(), Kept(_KEPT))
+            self._core = CoreCompiler(self._dialect.core(), _KEPT)
         return self._core

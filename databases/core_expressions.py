@@ -36,22 +36,18 @@ if TYPE_CHECKING:
     from databases.statements import Values
 
 
-_COPIES = 1000
-"""How many expressions with ``params()`` are recognised by their parts."""
-
-
 class CoreCompiler:
     """Compiles Core expressions, once for each shape of expression.
 
     Args:
         dialect: SQLAlchemy's dialect, with a positional parameter style.
-        cache: where compiled statements are kept.
+        kept: how many statements are kept, by their cache keys and by their parts.
     """
 
-    def __init__(self, dialect: Dialect, cache: Kept[Any, CoreStatement]) -> None:
+    def __init__(self, dialect: Dialect, kept: int) -> None:
         self._dialect = dialect
-        self._cache = cache
-        self._copies: Kept[tuple[Any, ...], Copied] = Kept(_COPIES)
+        self._cache: Kept[tuple[Any, ...], CoreStatement] = Kept(kept)
+        self._copies: Kept[tuple[Any, ...], Copied] = Kept(kept)
 
     def bind(self, query: ClauseElement, values: Values | None = None) -> Bound:
         """Compile an expression, or find it compiled, and put its values in order."""

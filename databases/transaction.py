@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextvars
 import functools
 import sys
-import time
-import weakref
 from typing import Any, TypeVar
 
 from databases.exceptions import DriverError, TransactionStateError, WaitTimeoutError, explain
+from databases.holding import Holding
 from databases.pending import Pending
 
 TYPE_CHECKING = False
@@ -86,15 +85,9 @@ class Transaction:
         self._connection: Holder | None = None
         self._state = "not started"
         self._savepoint: str | None = None
-        # Weak: a task that ended without ending its transaction must not be kept for its sake.
-        self._task: weakref.ref[asyncio.Task[Any]] | None = None
         self._outer: Transaction | None = None
-        self._since = 0.0
-
-    @property
-    def task(self) -> asyncio.Task[Any] | None:
-        """The task that started it, while that exists."""
-        return None if self._task is None else self._task()
+        self.holding: Holding | None = None
+        """Who started it, from then on."""
 
     @property
     def is_active(self) -> bool:
@@ -160,9 +153,9 @@ class Transaction:
         @functools.wraps(function)
         async def in_transaction(*args: P.args, **kwargs: P.kwargs) -> T:
             # A call can be under way while another begins: each needs a Transaction.
-            transaction = Transaction.__new__(Transaction)
-            transaction.__dict__.update(self.__dict__)
-            async with transaction:
+            async with Transaction(
+                self._find_connection, self.site, self._force_rollback, self._options
+            ):
                 return await function(*args, **kwargs)
 
         return in_transaction
@@ -172,8 +165,6 @@ class Transaction:
         return f"<Transaction ({kind}) {self._state}, made at {self.site}>"
 
     async def _start(self, site: CallSite) -> Transaction:
-        import asyncio
-
         if self._state != "not started":
             raise TransactionStateError(
                 f"This transaction is {self._state} and cannot be started again:\n  {site}\n"
@@ -183,8 +174,7 @@ class Transaction:
         await connection.__aenter__()
         try:
             stack = connection.transactions
-            task = asyncio.current_task()
-            self._task = None if task is None else weakref.ref(task)
+            self.holding = Holding(self.site)
             await stack.wait_for_others(self)
             held = connection.held("transaction", site)
             if stack.open:
@@ -203,7 +193,7 @@ class Transaction:
             raise
         self._connection = connection
         self._state = "active"
-        self._since = time.monotonic()
+        self.holding.started()
         outer = _started_here.get()
         while outer is not None and not outer.is_active:
             outer = outer._outer
@@ -274,12 +264,6 @@ class Transaction:
             started = started._outer
         return False
 
-    def holder(self) -> str:
-        """Who has it open, for messages."""
-        task = self.task
-        name = "a task that has ended" if task is None else task.get_name()
-        return f"{name}, for {time.monotonic() - self._since:.1f} s\n  {self.site}"
-
 
 class TransactionStack:
     """The transactions that are open on one connection, each inside the one before it."""
@@ -319,25 +303,27 @@ class TransactionStack:
 
         try:
             async with asyncio.timeout(_WAIT):
-                while (other := self._in_the_way(transaction)) is not None:
+                while (other := self._in_the_way()) is not None:
                     future = asyncio.get_running_loop().create_future()
                     self._waiting.append(future)
                     await future
         except TimeoutError:
             raise WaitTimeoutError(
                 f"Waited {_WAIT:g} s for another task's transaction on the same connection, at\n"
-                f"  {transaction.site}\nIt is held by {other.holder() if other else 'nobody'}"
+                f"  {transaction.site}\nIt is held by {other.holding if other else 'nobody'}"
             ) from None
 
-    def _in_the_way(self, transaction: Transaction) -> Transaction | None:
+    def _in_the_way(self) -> Transaction | None:
+        import asyncio
+
         if not self.open:
             return None
         innermost = self.open[-1]
-        task = innermost.task
+        task = None if innermost.holding is None else innermost.holding.task
         if (
             innermost._force_rollback
             or task is None
-            or task is transaction.task
+            or task is asyncio.current_task()
             or task.done()
             or innermost.includes_this_task()
         ):

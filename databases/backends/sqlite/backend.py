@@ -119,11 +119,8 @@ class SQLiteBackend:
 
     async def execute_many(self, batches: list[Batch], site: CallSite) -> None:
         """Run all rows of all batches in one transaction."""
-        turn = await self._turns.take(site)
-        try:
-            await self._writer.submit(partial(work.execute_many, batches=batches))
-        finally:
-            self._turns.give(turn)
+        job = partial(work.execute_many, batches=batches)
+        await self._write(batches[0].statement.sql, site, job)
 
     async def _run(self, bound: Bound, site: CallSite, job: Callable[[EngineConnection], T]) -> T:
         if self._readers is not None:
@@ -136,8 +133,11 @@ class SQLiteBackend:
                     return await connection.run(bound, site, job)
                 finally:
                     connection.release()
+        return await self._write(bound.statement.sql, site, job)
+
+    async def _write(self, sql: str, site: CallSite, job: Callable[[EngineConnection], T]) -> T:
         turn = await self._turns.take(site)
-        turn.sql = bound.statement.sql
+        turn.sql = sql
         try:
             return await self._writer.submit(job)
         finally:

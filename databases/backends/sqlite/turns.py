@@ -10,52 +10,30 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-import time
-import weakref
 from collections import deque
-from typing import Any
 
 from databases.exceptions import StateError, WaitTimeoutError, combined
+from databases.holding import Holding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from databases.pending import CallSite
 
 
-class Turn:
+class Turn(Holding):
     """One task's turn to write.
 
     Args:
         site: where in the user's code it was asked for.
     """
 
-    __slots__ = ("_since", "_task", "ending", "ready", "site", "sql")
+    __slots__ = ("ending", "ready")
 
     def __init__(self, site: CallSite) -> None:
-        self.site = site
-        task = asyncio.current_task()
-        self._task = None if task is None else weakref.ref(task)
-        self.sql: str | None = None
+        super().__init__(site)
         # Set once it will be given back whatever the task does: nobody waits for himself then.
         self.ending = False
         self.ready: asyncio.Future[None] | None = None
-        self._since = time.monotonic()
-
-    @property
-    def task(self) -> asyncio.Task[Any] | None:
-        """The task, while it exists."""
-        return None if self._task is None else self._task()
-
-    def started(self) -> None:
-        """Count the time held from now on."""
-        self._since = time.monotonic()
-
-    def __str__(self) -> str:
-        task = self.task
-        name = "a task that has ended" if task is None else task.get_name()
-        held = time.monotonic() - self._since
-        sql = f"\n  Its last SQL: {' '.join(self.sql.split())[:500]}" if self.sql else ""
-        return f"{name}, for {held:.1f} s\n  {self.site}{sql}"
 
 
 class Turns:

@@ -88,7 +88,7 @@ class ConnectionThread:
         self._idle = idle
         self._connection: EngineConnection | None = None
         self.closing = False
-        self._ended = False
+        self.ended = False
         self._closed: asyncio.Future[None] | None = None
         self._busy_since = math.inf
         self._current: object = None
@@ -153,7 +153,7 @@ class ConnectionThread:
         """Close the connection and end the thread, once the work given so far is done."""
         closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._lock:
-            if self._ended:
+            if self.ended:
                 closed.set_result(None)
             else:
                 self._closed = closed
@@ -172,11 +172,6 @@ class ConnectionThread:
         return max(0.0, time.perf_counter() - self._busy_since)
 
     @property
-    def ended(self) -> bool:
-        """Whether the thread is done for good."""
-        return self._ended
-
-    @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open on the connection at this moment."""
         return self._connection is not None and not self.closing and self._connection.in_transaction
@@ -187,7 +182,7 @@ class ConnectionThread:
                 pass
         finally:
             with self._lock:
-                self._ended = True
+                self.ended = True
                 connection, self._connection = self._connection, None
             if connection is not None:
                 connection.close()

@@ -1,0 +1,51 @@
+"""Holding: who holds something that others wait for, where, and for how long."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from typing import Any
+
+from databases.exceptions import shortened
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
+
+    from databases.pending import CallSite
+
+
+class Holding:
+    """What the present task holds; its text is for the messages of those who wait for it.
+
+    Args:
+        site: where in the user's code it was asked for.
+    """
+
+    __slots__ = ("_since", "_task", "site", "sql")
+
+    def __init__(self, site: CallSite) -> None:
+        import asyncio
+
+        self.site = site
+        self.sql: str | None = None
+        # Weak: a task that ended without letting go must not be kept for its sake.
+        task = asyncio.current_task()
+        self._task = None if task is None else weakref.ref(task)
+        self.started()
+
+    def started(self) -> None:
+        """Count the time held from now on."""
+        self._since = time.monotonic()
+
+    @property
+    def task(self) -> asyncio.Task[Any] | None:
+        """The task, while it exists."""
+        return None if self._task is None else self._task()
+
+    def __str__(self) -> str:
+        task = self.task
+        name = "a task that has ended" if task is None else task.get_name()
+        held = time.monotonic() - self._since
+        sql = f"\n  Its last SQL: {shortened(self.sql)}" if self.sql else ""
+        return f"{name}, for {held:.1f} s\n  {self.site}{sql}"
