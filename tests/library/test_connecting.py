@@ -155,8 +155,8 @@ async def test_a_misspelt_option_lists_the_known_ones(file_url: str) -> None:
 
 
 async def test_keywords_win_over_the_options_of_the_url(file_url: str) -> None:
-    async with Database(f"{file_url}?timeout=nonsense", timeout=1) as database:
-        assert await database.fetch_val("PRAGMA busy_timeout") == 1000
+    async with Database(f"{file_url}?foreign_keys=nonsense", foreign_keys=True) as database:
+        assert await database.fetch_val("PRAGMA foreign_keys") == 1
 
 
 async def test_options_that_databases_0_9_passed_on_are_taken(file_url: str) -> None:

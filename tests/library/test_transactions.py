@@ -267,7 +267,7 @@ async def test_waiting_too_long_names_who_holds_the_writer(file_url: str) -> Non
         assert isinstance(caught.value, TimeoutError)
         # What is ready to meet a locked database is ready for this.
         assert isinstance(caught.value, sqlite3.OperationalError)
-        assert "Waited 0.05 s" in message
+        assert "waited 0.05 s" in message
         assert message.count("test_transactions.py") == 2
         assert f"Its last SQL: {INSERT.replace(':name', '?')}" in message
         await writes_at_once(database)

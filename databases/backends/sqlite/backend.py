@@ -15,10 +15,12 @@ from databases.backends.base import Rows
 from databases.backends.sqlite import work
 from databases.backends.sqlite.adapters import ADAPTERS
 from databases.backends.sqlite.connection import SQLiteConnection
+from databases.backends.sqlite.lane import FastLane
+from databases.backends.sqlite.opening import open_connection
 from databases.backends.sqlite.options import SQLiteOptions
 from databases.backends.sqlite.readers import Readers
 from databases.backends.sqlite.turns import Turns
-from databases.backends.sqlite.worker import ConnectionThread
+from databases.backends.sqlite.worker import ConnectionThread, Kind
 from databases.statements import Dialect
 from databases.verbs import Verb
 
@@ -71,25 +73,30 @@ class SQLiteBackend:
 
     def __init__(self, url: DatabaseURL, options: Mapping[str, Any]) -> None:
         self._options = SQLiteOptions.read(url, options)
-        self._open = partial(work.open_connection, self._options)
         self._turns: Turns
-        self._readers: Readers | None = None
         self._writer: ConnectionThread
+        # In memory there is one connection alone, that of the writer.
+        self._readers: Readers | None = None
+        self._lane: FastLane | None = None
         self._idle: list[ConnectionThread] = []
         self._lent: set[ConnectionThread] = set()
 
     async def connect(self) -> None:
         """Open the file, creating it where it is missing."""
         self._turns = Turns(self._options.timeout)
-        self._writer = await self._connected()
-        if not self._options.in_memory:
-            readers = Readers(self._open)
-            try:
-                await readers.connect()
-            except BaseException:
-                self._writer.stop()
-                raise
-            self._readers = readers
+        self._writer = await self._connected(self._options)
+        if self._options.in_memory:
+            return
+        self._later = self._options.once_connected()
+        readers = Readers(self._later)
+        try:
+            lane = await self._writer.run(lambda _: open_connection(self._later))
+            await readers.connect()
+        except BaseException:
+            self._writer.stop()
+            raise
+        self._lane = FastLane(lane, asyncio.get_running_loop())
+        self._readers = readers
 
     async def disconnect(self) -> None:
         """Close all connections once the statements under way are done."""
@@ -101,9 +108,12 @@ class SQLiteBackend:
 
     async def _close(self, borrowed: set[ConnectionThread]) -> None:
         readers, self._readers = self._readers, None
+        lane, self._lane = self._lane, None
         writer = self._writer
         for closed in [thread.close() for thread in borrowed]:
             await closed
+        if lane is not None:
+            lane.close()
         if readers is not None:
             await readers.close()
         # Last, because it takes the write-ahead log into the file and removes it.
@@ -111,35 +121,51 @@ class SQLiteBackend:
 
     async def fetch(self, bound: Bound, limit: int | None, site: CallSite) -> Rows:
         """Run a single statement and return its rows."""
+        statement = bound.statement
+        lane = self._lane
+        if lane is not None and statement.verb is Verb.READ:
+            if lane.admits(statement.sql):
+                rows = await lane.fetch(bound, limit)
+                if rows is not None:
+                    return rows
+            return await self._read(partial(lane.trial, bound=bound, limit=limit))
         return await self._run(bound, site, partial(work.fetch, bound=bound, limit=limit))
 
     async def execute(self, bound: Bound, site: CallSite) -> int:
         """Run a single statement; return the last inserted id of an INSERT, else the row count."""
-        return await self._run(bound, site, partial(work.execute, bound=bound))
+        job = partial(work.execute, bound=bound)
+        if bound.statement.verb is Verb.READ and self._readers is not None:
+            return await self._read(job)
+        return await self._run(bound, site, job)
 
     async def execute_many(self, batches: list[Batch], site: CallSite) -> None:
         """Run all rows of all batches in one transaction."""
         job = partial(work.execute_many, batches=batches)
-        await self._write(batches[0].statement.sql, site, job)
+        await self._write(batches[0].statement.sql, site, job, Kind.ALONE)
+
+    async def _read(self, job: Callable[[EngineConnection], T]) -> T:
+        assert self._readers is not None
+        return await self._readers.read(job)
 
     async def _run(self, bound: Bound, site: CallSite, job: Callable[[EngineConnection], T]) -> T:
-        if self._readers is not None:
-            if bound.statement.verb is Verb.READ:
-                return await self._readers.read(job)
-            if work.changes_session(bound.statement):
-                # A PRAGMA or ATTACH is for this one statement: on a connection of its own.
-                connection = await self.acquire(site)
-                try:
-                    return await connection.run(bound, site, job)
-                finally:
-                    connection.release()
-        return await self._write(bound.statement.sql, site, job)
+        statement = bound.statement
+        if work.changes_session(statement) and not self._options.in_memory:
+            # A PRAGMA or ATTACH is for this one statement: on a connection of its own.
+            connection = await self.acquire(site)
+            try:
+                return await connection.run(bound, site, job)
+            finally:
+                connection.release()
+        together = statement.verb is Verb.INSERT or statement.verb is Verb.WRITE
+        kind = Kind.GROUPED if together else Kind.ALONE
+        return await self._write(statement.sql, site, job, kind)
 
-    async def _write(self, sql: str, site: CallSite, job: Callable[[EngineConnection], T]) -> T:
-        turn = await self._turns.take(site)
-        turn.sql = sql
+    async def _write(
+        self, sql: str, site: CallSite, job: Callable[[EngineConnection], T], kind: Kind
+    ) -> T:
+        turn = await self._turns.share(site, sql)
         try:
-            return await self._writer.submit(job)
+            return await self._writer.run(job, kind)
         finally:
             self._turns.give(turn)
 
@@ -151,7 +177,13 @@ class SQLiteBackend:
     async def _lend(self) -> ConnectionThread:
         if self._options.in_memory:
             return self._writer
-        thread = self._idle.pop() if self._idle else await self._connected()
+        while self._idle:
+            thread = self._idle.pop()
+            if not thread.has_moved:
+                break
+            thread.stop()
+        else:
+            thread = await self._connected(self._later, lent=True)
         self._lent.add(thread)
         return thread
 
@@ -164,7 +196,7 @@ class SQLiteBackend:
         else:
             thread.stop()
 
-    async def _connected(self) -> ConnectionThread:
-        thread = ConnectionThread(self._open)
+    async def _connected(self, options: SQLiteOptions, *, lent: bool = False) -> ConnectionThread:
+        thread = ConnectionThread(options, lent=lent)
         await thread.connect()
         return thread

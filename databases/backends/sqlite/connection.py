@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from functools import partial
 from typing import Any, TypeVar
 
 from databases.backends.base import Cursor, Rows
 from databases.backends.sqlite import work
 from databases.backends.sqlite.raw import RawConnection
+from databases.backends.sqlite.worker import Kind
 from databases.exceptions import UnknownOptionError
 from databases.verbs import Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from databases.backends.sqlite.inserts import EngineConnection
     from databases.backends.sqlite.turns import Turn, Turns
@@ -62,12 +62,21 @@ class SQLiteConnection:
         self._begun = False
         self._readonly = False
         self._clean = True
+        self._waits_itself = False
 
     @property
     def raw(self) -> RawConnection:
         """An awaitable surface of the driver's connection, like aiosqlite's."""
         self._clean = False
-        return RawConnection(self.thread, self._in_transaction)
+        return RawConnection(self._thread_for_raw, self._in_transaction)
+
+    async def _thread_for_raw(self) -> ConnectionThread:
+        thread = await self.thread()
+        if not self._waits_itself:
+            # The engine cannot repeat what it does not know.
+            self._waits_itself = True
+            await thread.submit(work.wait_for_locks)
+        return thread
 
     async def thread(self) -> ConnectionThread:
         """Return the thread of SQLite's connection, taking one where there is none yet."""
@@ -87,9 +96,7 @@ class SQLiteConnection:
 
     async def execute_many(self, batches: list[Batch], site: CallSite) -> None:
         """Run all rows of all batches, or none of them."""
-        async with self._writing(site):
-            thread = await self.thread()
-            await thread.submit(partial(work.execute_many, batches=batches))
+        await self._write(site, partial(work.execute_many, batches=batches))
 
     async def open_cursor(self, bound: Bound, site: CallSite) -> Cursor:
         """Start a query whose rows are read piece by piece."""
@@ -117,20 +124,17 @@ class SQLiteConnection:
         if session:
             self._clean = False
         if (bound.statement.verb is Verb.READ or session) and not self._shared:
-            return await (await self.thread()).submit(job)
-        async with self._writing(site):
-            return await (await self.thread()).submit(job)
+            return await (await self.thread()).run(job)
+        return await self._write(site, job)
 
-    @contextlib.asynccontextmanager
-    async def _writing(self, site: CallSite) -> AsyncIterator[None]:
-        """Wait for the turn to write, unless a transaction on this connection has it."""
+    async def _write(self, site: CallSite, job: Callable[[EngineConnection], T]) -> T:
+        """Do what may write: in a turn of its own, unless a transaction here has one."""
         # A BEGIN of the user's own has SQLite's lock without a turn of ours.
         if self._begun or (not self._shared and self._in_transaction()):
-            yield
-            return
+            return await (await self.thread()).run(job)
         turn = await self._turns.take(site)
         try:
-            yield
+            return await (await self.thread()).run(job)
         finally:
             self._turns.give(turn)
 
@@ -176,7 +180,7 @@ class SQLiteConnection:
     async def rollback_to_savepoint(self, name: str) -> None:
         """Undo what happened since the savepoint, and remove it."""
         undo = partial(work.rollback_to_savepoint, name=name)
-        await (await self.thread()).submit(undo, essential=True)
+        await (await self.thread()).submit(undo, Kind.ESSENTIAL)
 
     def release(self) -> None:
         """Give the connection back; what is open on it is rolled back first."""
@@ -211,7 +215,7 @@ class SQLiteConnection:
         if self._turn is not None:
             self._turn.ending = True
         job = partial(work.rollback, readonly=self._readonly)
-        done = thread.submit(job, essential=True)
+        done = thread.submit(job, Kind.ESSENTIAL)
         done.add_done_callback(self._finish)
         return done
 
@@ -260,7 +264,7 @@ class SQLiteCursor:
         cursor = self._cursor
         if cursor is None:
             return Rows(self._names, ())
-        rows = await self._thread.submit(lambda _: cursor.fetchmany(_CHUNK))
+        rows = await self._thread.run(lambda _: cursor.fetchmany(_CHUNK))
         return Rows(self._names, rows)
 
     def close(self) -> None:

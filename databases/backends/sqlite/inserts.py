@@ -10,10 +10,14 @@ from __future__ import annotations
 import re
 import sqlite3
 
+from databases.statements import Kept
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
+
+    from databases.backends.sqlite.options import SQLiteOptions
 
 _NAME = r"""(?:"(?:[^"]|"")+"|`[^`]+`|\[[^\]]+\]|'[^']+'|[^\s("'`\[.;]+)"""
 _TARGET = re.compile(rf"\bINTO\s+(?:{_NAME}\s*\.\s*)?({_NAME})", re.IGNORECASE)
@@ -22,15 +26,26 @@ _COUNTERS = re.compile(r"\b(?:last_insert_rowid|changes)\s*\(", re.IGNORECASE)
 
 
 class EngineConnection(sqlite3.Connection):
-    """SQLite's connection, which remembers which statements make row ids."""
+    """SQLite's connection, which remembers which statements make row ids, and what it opened."""
+
+    options: SQLiteOptions
+    """How it was opened."""
+
+    opened_file: tuple[int, int] | None = None
+    """What tells its file from others, where it has one."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._makes_ids: dict[str, bool] = {}
+        self._upserts: Kept[str, bool] = Kept(500)
+        self._makes_ids: Kept[str, bool] = Kept(500)
 
     def insert(self, sql: str, arguments: Sequence[Any]) -> int:
         """Run an INSERT; return the id of the last row that it made, or else its row count."""
-        if _UPSERT.search(sql) and not _COUNTERS.search(sql):
+        upserts = self._upserts.get(sql)
+        if upserts is None:
+            upserts = bool(_UPSERT.search(sql) and not _COUNTERS.search(sql))
+            self._upserts[sql] = upserts
+        if upserts:
             return self._upsert(sql, arguments)
         made, count = self._run(sql, arguments)
         if count == 0 or not self._has_row_ids(sql):
@@ -67,8 +82,6 @@ class EngineConnection(sqlite3.Connection):
     def _has_row_ids(self, sql: str) -> bool:
         makes = self._makes_ids.get(sql)
         if makes is None:
-            if len(self._makes_ids) > 500:
-                self._makes_ids.clear()
             makes = self._makes_ids[sql] = self._target_has_row_ids(sql)
         return makes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -23,10 +23,33 @@ _URI_PARAMETERS = ("cache", "immutable", "mode", "modeof", "nolock", "psow", "vf
 _NEEDLESS = ("check_same_thread", "uri")
 """Options of ``sqlite3.connect`` that databases 0.9 passed on, and that the engine settles."""
 
-_PASSED_ON = ("cached_statements", "detect_types")
-"""Options of ``sqlite3.connect`` that mean there what they mean here."""
+_NUMBERS: dict[str, tuple[float, float, float]] = {
+    # name: the default, the least, the most
+    "timeout": (30.0, 0, 86_400),
+    "readers": (5, 1, 64),
+    "cached_statements": (500, 0, 100_000),
+    "detect_types": (0, 0, 3),
+}
 
-_KNOWN = ("timeout", *_PASSED_ON, *_URI_PARAMETERS)
+_WORDS: dict[str, tuple[str, ...]] = {
+    # Not "off": there SQLite cannot roll back, and the engine relies on that it can.
+    "journal_mode": ("wal", "delete", "truncate", "persist", "memory"),
+    "synchronous": ("full", "normal", "extra", "off"),
+    "foreign_keys": ("off", "on"),
+}
+"""Options that set the pragma of their name, with the values that it takes; the first is the
+default. Source: sqlite.org/pragma.html."""
+
+_SIZES: dict[str, str] = {
+    "cache_size": "pages where it is positive, KiB where it is negative: cache_size=-8000 is 8 MB",
+    "mmap_size": "bytes: mmap_size=268435456 is 256 MB",
+}
+"""Options that set the pragma of their name to a whole number, and what it counts. Where they are
+not given SQLite's own default stays."""
+
+_KNOWN = (*_NUMBERS, *_WORDS, *_SIZES, *_URI_PARAMETERS)
+
+_ALIASES = {"1": "on", "true": "on", "yes": "on", "0": "off", "false": "off", "no": "off"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +57,31 @@ class SQLiteOptions:
     """How a SQLite database is opened.
 
     Args:
+        name: what users know it as: the path, or ``":memory:"``.
         address: the URI for ``sqlite3.connect``, absolute where it names a file.
-        in_memory: whether the database is in memory, and so lives in one connection alone.
-        directory: the directory of the file, or None for a database in memory.
+        path: the file, or None for a database in memory.
+        journal_mode: the journal mode wanted, or None to take the file as it is.
+        pragmas: statements that every connection starts with.
         timeout: how long to wait for a lock, in seconds.
+        readers: how many connections read single statements at most.
         cached_statements: how many prepared statements each connection keeps.
         detect_types: as for ``sqlite3.connect``.
     """
 
+    name: str
     address: str
-    in_memory: bool
-    directory: Path | None
+    path: Path | None
+    journal_mode: str | None
+    pragmas: tuple[str, ...]
     timeout: float
+    readers: int
     cached_statements: int
     detect_types: int
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the database is in memory, and so lives in one connection alone."""
+        return self.path is None
 
     @classmethod
     def read(cls, url: DatabaseURL, keywords: Mapping[str, Any]) -> SQLiteOptions:
@@ -55,8 +89,8 @@ class SQLiteOptions:
 
         Raises:
             InvalidURLError: for a URL with a host, such as ``sqlite://test.db``.
-            UnknownOptionError: for an option that SQLite does not have, or a timeout that is not a
-                number of seconds.
+            UnknownOptionError: for an option that SQLite does not have, or a value that it cannot
+                take.
         """
         if url.netloc:
             raise InvalidURLError(
@@ -71,34 +105,72 @@ class SQLiteOptions:
                 raise UnknownOptionError(_unknown(name))
         uri = {name: str(given[name]) for name in _URI_PARAMETERS if name in given}
         name = url.database.removeprefix("file:")
-        in_memory = name in ("", ":memory:") or uri.get("mode") == "memory"
-        timeout = _number("timeout", given.get("timeout", 30.0), 86_400)
-        cached = _number("cached_statements", given.get("cached_statements", 500), 100_000)
-        detect = _number("detect_types", given.get("detect_types", 0), 3)
-        if in_memory:
-            address = "file:" + quote(name or ":memory:", safe=":/")
-            directory = None
+        if name in ("", ":memory:") or uri.get("mode") == "memory":
+            name, path = name or ":memory:", None
+            address = "file:" + quote(name, safe=":/")
         else:
             # Connections are opened later too, when the working directory may be another.
             path = Path(name).absolute()
-            address = path.as_uri()
-            directory = path.parent
-        if uri:
-            address += "?" + urlencode(uri)
-        return cls(address, in_memory, directory, timeout, int(cached), int(detect))
+            name, address = str(path), path.as_uri()
+        words = {name: _word(name, given.get(name, known[0])) for name, known in _WORDS.items()}
+        sizes = {name: _size(name, given[name]) for name in _SIZES if name in given}
+        numbers = {name: _number(name, given) for name in _NUMBERS}
+        mode = words.pop("journal_mode")
+        return cls(
+            name,
+            address + ("?" + urlencode(uri) if uri else ""),
+            path,
+            mode if path is not None or "journal_mode" in given else None,
+            tuple(f"PRAGMA {name} = {value}" for name, value in {**words, **sizes}.items()),
+            numbers["timeout"],
+            int(numbers["readers"]),
+            int(numbers["cached_statements"]),
+            int(numbers["detect_types"]),
+        )
+
+    def once_connected(self) -> SQLiteOptions:
+        """The same for later connections: they must not make a new file where it was removed."""
+        if self.path is None or "mode=" in self.address:
+            return self
+        joint = "&" if "?" in self.address else "?"
+        return replace(self, address=f"{self.address}{joint}mode=rw")
 
 
-def _number(name: str, value: Any, most: int) -> float:
+def _number(name: str, given: Mapping[str, Any]) -> float:
+    default, least, most = _NUMBERS[name]
+    value = given.get(name, default)
     try:
         number = float(value)
     except (TypeError, ValueError):
         number = math.nan
-    if not 0 <= number <= most:
+    if not least <= number <= most:
         raise UnknownOptionError(
-            f"The SQLite option {name} is a number from 0 to {most}, not {value!r}: "
-            "write for example sqlite:///./test.db?timeout=30 (seconds)"
+            f"The SQLite option {name} is a number from {least} to {most}, not {value!r}: "
+            f"write for example sqlite:///./test.db?{name}={default:g}"
         )
     return number
+
+
+def _word(name: str, value: Any) -> str:
+    known = _WORDS[name]
+    word = str(value).lower()
+    if "on" in known:
+        word = _ALIASES.get(word, word)
+    if word not in known:
+        raise UnknownOptionError(
+            f"The SQLite option {name} is one of {', '.join(sorted(known))}, not {value!r}: "
+            f"write for example sqlite:///./test.db?{name}={known[0]}"
+        )
+    return word
+
+
+def _size(name: str, value: Any) -> int:
+    try:
+        return int(str(value))
+    except ValueError:
+        raise UnknownOptionError(
+            f"The SQLite option {name} is a whole number, not {value!r}. It counts {_SIZES[name]}"
+        ) from None
 
 
 def _unknown(name: str) -> str:

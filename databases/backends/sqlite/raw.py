@@ -9,6 +9,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, TypeVar
 
+from databases.backends.sqlite.worker import Kind
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Sequence
@@ -56,7 +58,7 @@ class RawConnection:
 
     async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Call a function with the ``sqlite3.Connection``, in its thread, and return its result."""
-        return await (await self._thread()).submit(function)
+        return await (await self._thread()).run(function, Kind.ONCE)
 
     def cursor(self) -> Opening:
         """Open a cursor: ``await raw.cursor()`` or ``async with raw.cursor() as cursor``."""
@@ -110,7 +112,7 @@ class RawConnection:
 
         async def opened() -> RawCursor:
             thread = await self._thread()
-            return RawCursor(thread, await thread.submit(work))
+            return RawCursor(thread, await thread.run(work, Kind.ONCE))
 
         return Opening(opened)
 
@@ -127,37 +129,40 @@ class RawCursor:
         self._thread = thread
         self._cursor = cursor
 
+    async def _run(self, function: Callable[[object], T]) -> T:
+        return await self._thread.run(function, Kind.ONCE)
+
     async def execute(self, sql: str, parameters: Any = ()) -> RawCursor:
         """Run a statement on this cursor."""
-        await self._thread.submit(lambda _: self._cursor.execute(sql, parameters))
+        await self._run(lambda _: self._cursor.execute(sql, parameters))
         return self
 
     async def executemany(self, sql: str, parameters: Iterable[Any]) -> RawCursor:
         """Run a statement for each of many sets of parameters."""
-        await self._thread.submit(lambda _: self._cursor.executemany(sql, parameters))
+        await self._run(lambda _: self._cursor.executemany(sql, parameters))
         return self
 
     async def executescript(self, sql: str) -> RawCursor:
         """Run several statements, separated by semicolons."""
-        await self._thread.submit(lambda _: self._cursor.executescript(sql))
+        await self._run(lambda _: self._cursor.executescript(sql))
         return self
 
     async def fetchone(self) -> Any:
         """Return the next row, or None."""
-        return await self._thread.submit(lambda _: self._cursor.fetchone())
+        return await self._run(lambda _: self._cursor.fetchone())
 
     async def fetchmany(self, size: int | None = None) -> list[Any]:
         """Return the next ``size`` rows (``arraysize`` of them where not given)."""
         count = self._cursor.arraysize if size is None else size
-        return await self._thread.submit(lambda _: self._cursor.fetchmany(count))
+        return await self._run(lambda _: self._cursor.fetchmany(count))
 
     async def fetchall(self) -> list[Any]:
         """Return the rows that are left."""
-        return await self._thread.submit(lambda _: self._cursor.fetchall())
+        return await self._run(lambda _: self._cursor.fetchall())
 
     async def close(self) -> None:
         """Close the cursor."""
-        await self._thread.submit(lambda _: self._cursor.close())
+        await self._run(lambda _: self._cursor.close())
 
     @property
     def lastrowid(self) -> int | None:

@@ -18,12 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from databases.backends.sqlite.inserts import EngineConnection
+    from databases.backends.sqlite.options import SQLiteOptions
     from databases.backends.sqlite.worker import Inbox
 
 T = TypeVar("T")
-
-_MOST = 5
-"""Connections at most; beyond that, reads wait for long ones to end."""
 
 _LONG = 0.05
 """Seconds after which a read counts as long. A short one can take 10 ms in all, because its thread
@@ -37,13 +35,14 @@ class Readers:
     """Connections that share one queue of reads.
 
     Args:
-        open_connection: called in a thread to open a connection.
+        options: how they are opened, and how many there may be: beyond that, reads wait for long
+            ones to end.
     """
 
-    def __init__(self, open_connection: Callable[[], EngineConnection]) -> None:
-        self._open = open_connection
+    def __init__(self, options: SQLiteOptions) -> None:
+        self._options = options
         self._inbox: Inbox = queue.SimpleQueue()
-        self._first = ConnectionThread(open_connection, self._inbox)
+        self._first = ConnectionThread(options, self._inbox)
         self._others: list[ConnectionThread] = []
         self._watched_by: asyncio.AbstractEventLoop | None = None
 
@@ -87,8 +86,10 @@ class Readers:
             return
         self._others = [thread for thread in self._others if not thread.ended]
         threads = self._threads()
-        if len(threads) < _MOST and all(thread.busy_for >= _LONG for thread in threads):
-            another = ConnectionThread(self._open, self._inbox, _IDLE)
+        if len(threads) < self._options.readers and all(
+            thread.busy_for >= _LONG for thread in threads
+        ):
+            another = ConnectionThread(self._options, self._inbox, idle=_IDLE)
             another.start()
             self._others.append(another)
         self._watch()

@@ -1,18 +1,19 @@
 """Turns: who may write, in first-come order, and who holds up whom.
 
 SQLite lets one connection write at a time and makes the others poll. Within a process tasks wait
-here instead: fairly, without a thread each, and knowing for whom.
+here instead: fairly, without a thread each, and knowing for whom. A transaction has a turn for
+itself; single statements that come at the same time share one, and are committed together.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 import threading
 from collections import deque
 
-from databases.exceptions import StateError, WaitTimeoutError, combined
+from databases.backends.sqlite.faults import LockedError
+from databases.exceptions import StateError
 from databases.holding import Holding
 
 TYPE_CHECKING = False
@@ -27,13 +28,41 @@ class Turn(Holding):
         site: where in the user's code it was asked for.
     """
 
-    __slots__ = ("ending", "ready")
+    __slots__ = ("ending", "waiters")
 
     def __init__(self, site: CallSite) -> None:
         super().__init__(site)
         # Set once it will be given back whatever the task does: nobody waits for himself then.
         self.ending = False
-        self.ready: asyncio.Future[None] | None = None
+        self.waiters: list[asyncio.Future[None]] = []
+
+    def is_held_by(self, other: Turn) -> bool:
+        """Whether the task of another turn holds this one and can do nothing else meanwhile."""
+        task = self.task
+        return task is not None and task is other.task and not self.ending
+
+    def wake(self) -> bool:
+        """Tell those who wait for it that it has come; False where nobody waits any more."""
+        waiters, self.waiters = self.waiters, []
+        self.started()
+        return any([_settle(future) for future in waiters])
+
+
+class SharedTurn(Turn):
+    """The turn of all single statements that come while it waits, or while nobody waits for it."""
+
+    __slots__ = ("members",)
+
+    def __init__(self, site: CallSite) -> None:
+        super().__init__(site)
+        self.members = 0
+
+    def is_held_by(self, other: Turn) -> bool:
+        """Nobody waits for himself here: a task waits for its own statement to end."""
+        return False
+
+    def __str__(self) -> str:
+        return f"{self.members} single statements, committed together; the last one:\n{super().__str__()}"
 
 
 class Turns:
@@ -48,9 +77,11 @@ class Turns:
         self._guard = threading.Lock()
         self._holder: Turn | None = None
         self._waiting: deque[Turn] = deque()
+        # The shared turn that single statements can still join.
+        self._open: SharedTurn | None = None
 
     async def take(self, site: CallSite) -> Turn:
-        """Wait for the turn to write.
+        """Wait for a turn to write.
 
         Raises:
             WaitTimeoutError: after ``timeout`` seconds; the message names the holder.
@@ -58,38 +89,52 @@ class Turns:
         """
         turn = Turn(site)
         with self._guard:
-            holder = self._holder
-            if holder is None:
+            if self._holder is None:
                 self._holder = turn
                 return turn
-            if holder.task is turn.task and turn.task is not None and not holder.ending:
-                raise StateError(
-                    "This task would wait for itself: it holds SQLite's only writer already, in "
-                    f"a transaction begun at\n  {holder.site}\n"
-                    "Use the connection of that transaction, or end it first."
-                )
-            turn.ready = asyncio.get_running_loop().create_future()
+            if self._holder is self._open:
+                # It would never end if statements went on joining it.
+                self._open = None
+            waiter = self._wait_in_line(turn, turn)
             self._waiting.append(turn)
-        try:
-            async with asyncio.timeout(self._timeout):
-                await turn.ready
-        except BaseException as error:
-            holder = self._holder
-            self.give(turn)
-            if isinstance(error, TimeoutError):
-                # Code that is ready for "database is locked" is ready for this.
-                raise combined(WaitTimeoutError, sqlite3.OperationalError)(
-                    f"Waited {self._timeout:g} s for the turn to write, at\n  {site}\n"
-                    f"SQLite's writer is held by {holder or 'nobody any more'}\n"
-                    "End that transaction sooner (await nothing slow inside it), or wait longer: "
-                    "sqlite:///...?timeout=60"
-                ) from None
-            raise
+        await self._come(turn, waiter, site)
+        return turn
+
+    async def share(self, site: CallSite, sql: str) -> SharedTurn:
+        """Wait for the next turn of single statements; to be given back like any other.
+
+        Raises:
+            WaitTimeoutError: as for ``take()``.
+            StateError: as for ``take()``.
+        """
+        waiter = None
+        with self._guard:
+            turn = self._open
+            if turn is None:
+                turn = SharedTurn(site)
+                if self._holder is None:
+                    self._holder = turn
+                else:
+                    waiter = self._wait_in_line(turn, turn)
+                    self._waiting.append(turn)
+                self._open = turn
+            elif turn is not self._holder:
+                waiter = self._wait_in_line(turn, Turn(site))
+            turn.members += 1
+            turn.site, turn.sql = site, sql
+        if waiter is not None:
+            await self._come(turn, waiter, site)
         return turn
 
     def give(self, turn: Turn) -> None:
         """Give a turn back, or stop waiting for it."""
         with self._guard:
+            if isinstance(turn, SharedTurn):
+                turn.members -= 1
+                if turn.members > 0:
+                    return
+            if turn is self._open:
+                self._open = None
             if self._holder is not turn:
                 with contextlib.suppress(ValueError):
                     self._waiting.remove(turn)
@@ -97,16 +142,48 @@ class Turns:
             self._holder = None
             while self._waiting and self._holder is None:
                 following = self._waiting.popleft()
-                if _wake(following):
+                if following.wake():
                     self._holder = following
+                if following is self._open and (self._waiting or self._holder is None):
+                    self._open = None
+
+    def _wait_in_line(self, turn: Turn, mine: Turn) -> asyncio.Future[None]:
+        assert self._holder is not None
+        if self._holder.is_held_by(mine):
+            raise StateError(
+                "This task would wait for itself: it holds SQLite's only writer already, in "
+                f"a transaction begun at\n  {self._holder.site}\n"
+                "Use the connection of that transaction, or end it first."
+            )
+        waiter = asyncio.get_running_loop().create_future()
+        turn.waiters.append(waiter)
+        return waiter
+
+    async def _come(self, turn: Turn, waiter: asyncio.Future[None], site: CallSite) -> None:
+        """Wait until a turn has come; if it does not, it is given back."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                await waiter
+        except BaseException as error:
+            holder = self._holder
+            self.give(turn)
+            waited_for = f"SQLite's writer is held by {holder or 'nobody any more'}"
+            if isinstance(error, TimeoutError):
+                raise LockedError(
+                    f"database is locked: waited {self._timeout:g} s for the turn to write, at\n"
+                    f"  {site}\n{waited_for}\n"
+                    "End that transaction sooner (await nothing slow inside it), or wait longer: "
+                    "sqlite:///...?timeout=60"
+                ) from None
+            # For whoever set the time limit that ended this.
+            error.add_note(waited_for)
+            raise
 
 
-def _wake(turn: Turn) -> bool:
+def _settle(future: asyncio.Future[None]) -> bool:
     """Tell a waiting task that its turn has come; False where it waits no more."""
-    future = turn.ready
-    if future is None or future.done():
+    if future.done():
         return False
-    turn.started()
     loop = future.get_loop()
     if loop is _running_loop():
         future.set_result(None)

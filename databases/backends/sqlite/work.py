@@ -7,7 +7,8 @@ import sqlite3
 from typing import TypeVar
 
 from databases.backends.base import Rows
-from databases.backends.sqlite.inserts import EngineConnection
+from databases.backends.sqlite.faults import moved
+from databases.backends.sqlite.opening import has_moved
 from databases.exceptions import TransactionStateError, combined
 from databases.verbs import Verb, leading_words
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from databases.backends.sqlite.options import SQLiteOptions
+    from databases.backends.sqlite.inserts import EngineConnection
     from databases.statements import Batch, Bound, Statement
 
 T = TypeVar("T")
@@ -36,50 +37,6 @@ def changes_session(statement: Statement) -> bool:
     return words[0] not in _SCHEMA or temporary
 
 
-def open_connection(options: SQLiteOptions) -> EngineConnection:
-    """Open a connection as the engine wants it: autocommit, waiting for locks, in WAL mode."""
-    try:
-        connection = sqlite3.connect(
-            options.address,
-            timeout=options.timeout,
-            isolation_level=None,
-            uri=True,
-            detect_types=options.detect_types,
-            cached_statements=options.cached_statements,
-            factory=EngineConnection,
-            # Cursors that nobody wants any more are freed by whichever thread drops them.
-            check_same_thread=False,
-        )
-    except sqlite3.DatabaseError as error:
-        _explain(error, options)
-        raise
-    try:
-        _use_wal(connection, options)
-    except sqlite3.DatabaseError as error:
-        connection.close()
-        _explain(error, options)
-        raise
-    return connection
-
-
-def _use_wal(connection: sqlite3.Connection, options: SQLiteOptions) -> None:
-    mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
-    if not options.in_memory and mode != "wal":
-        # Readers and the writer do not wait for each other in WAL mode. A file that is read-only,
-        # or in use by somebody else, stays in the mode that it has.
-        try:
-            connection.execute("PRAGMA journal_mode=WAL").close()
-        except sqlite3.OperationalError:
-            pass
-
-
-def _explain(error: sqlite3.Error, options: SQLiteOptions) -> None:
-    error.add_note(f"The file is {options.address}")
-    directory = options.directory
-    if directory is not None and not directory.is_dir():
-        error.add_note(f"Its directory does not exist: create it with `mkdir -p {directory}`")
-
-
 def fetch(connection: sqlite3.Connection, bound: Bound, limit: int | None) -> Rows:
     """Run a statement and take its rows."""
     statement, arguments = bound
@@ -93,6 +50,11 @@ def fetch(connection: sqlite3.Connection, bound: Bound, limit: int | None) -> Ro
         return Rows(column_names(cursor), rows)
     finally:
         cursor.close()
+
+
+def wait_for_locks(connection: EngineConnection) -> None:
+    """Have SQLite itself wait for locks, for a user's own work on the connection."""
+    connection.execute(f"PRAGMA busy_timeout = {connection.options.timeout * 1000:.0f}").close()
 
 
 def open_cursor(connection: sqlite3.Connection, bound: Bound, opened: list[sqlite3.Cursor]) -> None:
@@ -149,20 +111,29 @@ def execute_many(connection: sqlite3.Connection, batches: list[Batch]) -> None:
         raise
 
 
-def begin(connection: sqlite3.Connection, sql: str, *, readonly: bool) -> None:
-    """Begin a transaction, as ``sql`` says."""
-    if readonly:
-        connection.execute("PRAGMA query_only = ON").close()
+def begin(connection: EngineConnection, sql: str, *, readonly: bool) -> None:
+    """Begin a transaction, as ``sql`` says; one that only reads sees the database as it is now."""
+    _expect_file(connection)
     connection.execute(sql).close()
+    if readonly:
+        try:
+            # BEGIN alone takes no snapshot yet: the first read does.
+            connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").close()
+            connection.execute("PRAGMA query_only = ON").close()
+        except BaseException:
+            _end(connection, "ROLLBACK")
+            raise
 
 
-def commit(connection: sqlite3.Connection, *, readonly: bool) -> None:
+def commit(connection: EngineConnection, *, readonly: bool) -> None:
     """Commit the transaction that is open.
 
     Raises:
         TransactionStateError: where SQLite has rolled it back itself meanwhile.
+        OperationalError: where the file was removed: SQLite would commit to what is gone.
     """
     _expect_transaction(connection)
+    _expect_file(connection)
     connection.execute("COMMIT").close()
     if readonly:
         connection.execute("PRAGMA query_only = OFF").close()
@@ -204,13 +175,18 @@ def inside_transaction(connection: EngineConnection, job: Callable[[EngineConnec
     return job(connection)
 
 
+def _expect_file(connection: EngineConnection) -> None:
+    if has_moved(connection):
+        raise moved(connection.options)
+
+
 def _expect_transaction(connection: sqlite3.Connection) -> None:
     if not connection.in_transaction:
         # Code for databases 0.9 got sqlite3's own error here.
         raise combined(TransactionStateError, sqlite3.OperationalError)(
             "The transaction is open no longer. Either SQLite has rolled it back already, because "
-            "a statement in it failed with ON CONFLICT ROLLBACK, RAISE(ROLLBACK), a full disk or "
-            "an input/output error: run it again as a whole. Or a COMMIT or ROLLBACK was executed "
+            "a statement in it failed with ON CONFLICT ROLLBACK, RAISE(ROLLBACK), a full disk, "
+            "an input/output error, or was stopped by a time limit: run it again as a whole. Or a COMMIT or ROLLBACK was executed "
             "as SQL: leave that to the transaction."
         )
 

@@ -9,47 +9,58 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import itertools
 import math
 import queue
+import random
 import sqlite3
 import threading
 import time
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 from databases import exceptions
+from databases.backends.sqlite import group_commit
+from databases.backends.sqlite.faults import adopted, is_busy, of_each, locked_by_others
+from databases.backends.sqlite.opening import has_moved, open_connection
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from databases.backends.sqlite.inserts import EngineConnection
+    from databases.backends.sqlite.options import SQLiteOptions
 
     Work = Callable[[EngineConnection], Any]
 
-    Inbox = queue.SimpleQueue["Job | None"]
+    Inbox = queue.SimpleQueue["Job"]
 
 T = TypeVar("T")
 
 _ANSWER_AFTER = 0.001
 """Seconds of work after which finished answers are sent although more work waits."""
 
+_POLL = 0.001
+"""Seconds between two tries where another process is in the way, on average. SQLite's own grow to
+a tenth of a second, so that whoever has waited long would be the last to get in."""
+
+_INTERRUPT_AGAIN = 0.005
+"""Seconds after which work that has not stopped yet is interrupted again."""
+
+_MOST_TOGETHER = 500
+"""Statements at most that are committed together."""
+
 _COUNTER = itertools.count(1)
 
-_ADOPTED = {
-    sqlite3.IntegrityError: exceptions.IntegrityError,
-    sqlite3.OperationalError: exceptions.OperationalError,
-    sqlite3.ProgrammingError: exceptions.ProgrammingError,
-    sqlite3.DataError: exceptions.DataError,
-    sqlite3.InternalError: exceptions.InternalError,
-    sqlite3.NotSupportedError: exceptions.NotSupportedError,
-    sqlite3.InterfaceError: exceptions.InterfaceError,
-    # SQLite's own words for a broken file come as plain DatabaseError.
-    sqlite3.DatabaseError: exceptions.OperationalError,
-    # Values that SQLite cannot store: an int over 64 bits, half of a surrogate pair.
-    OverflowError: exceptions.DataError,
-    UnicodeEncodeError: exceptions.DataError,
-}
+
+class Kind(enum.Enum):
+    """How a piece of work is to be done."""
+
+    ALONE = "by itself"
+    GROUPED = "a single statement that may be committed together with others"
+    ESSENTIAL = "even if whoever waits for it is cancelled before its turn comes"
+    ONCE = "by itself, and never again where another process is in the way: a user's own code"
 
 
 class Job(NamedTuple):
@@ -57,13 +68,18 @@ class Job(NamedTuple):
 
     work: Work
     future: asyncio.Future[Any] | None
-    essential: bool
+    kind: Kind
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody waits for it still."""
+        return self.kind is Kind.ESSENTIAL or self.future is None or not self.future.cancelled()
 
 
 class Answer(NamedTuple):
     """What became of a job."""
 
-    future: asyncio.Future[Any]
+    future: asyncio.Future[Any] | None
     result: Any
     error: BaseException | None
 
@@ -72,20 +88,25 @@ class ConnectionThread:
     """One SQLite connection and its thread. Work is done in the order in which it is given.
 
     Args:
-        open_connection: called in the thread to open the connection.
+        options: how the connection is opened.
         inbox: where its work is, if it shares that with others.
         idle: the seconds without work after which it ends; None for never.
+        lent: whether it is somebody's own for a while. If not it opens the database anew where
+            another file has taken its place.
     """
 
     def __init__(
         self,
-        open_connection: Callable[[], EngineConnection],
+        options: SQLiteOptions,
         inbox: Inbox | None = None,
+        *,
         idle: float | None = None,
+        lent: bool = False,
     ) -> None:
-        self._open = open_connection
+        self._options = options
         self._inbox: Inbox = queue.SimpleQueue() if inbox is None else inbox
         self._idle = idle
+        self._lent = lent
         self._connection: EngineConnection | None = None
         self.closing = False
         self.ended = False
@@ -115,39 +136,48 @@ class ConnectionThread:
             self.stop()
             raise
 
-    def submit(
-        self, work: Callable[[EngineConnection], T], *, essential: bool = False
-    ) -> asyncio.Future[T]:
-        """Have work done in the thread.
+    async def run(self, work: Callable[[EngineConnection], T], kind: Kind = Kind.ALONE) -> T:
+        """Have work done in the thread. Cancelled, it is interrupted inside SQLite.
 
         Args:
             work: called with the connection.
-            essential: do it even if whoever waits for it is cancelled before its turn comes.
-
-        Returns:
-            The future of its result.
+            kind: how it is to be done.
 
         Raises:
             NotConnectedError: where the connection was closed meanwhile.
         """
+        future = self.submit(work, kind)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self.interrupt(future)
+            raise
+        finally:
+            # Its error's traceback leads to this frame: no cycle for the collector.
+            del future
+
+    def submit(
+        self, work: Callable[[EngineConnection], T], kind: Kind = Kind.ALONE
+    ) -> asyncio.Future[T]:
+        """The same for work that is done to its end: returns the future of its result."""
         if self.closing:
             raise exceptions.NotConnectedError(
                 "The database was disconnected while this was under way: "
                 "let queries finish before `await database.disconnect()`"
             )
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._inbox.put(Job(work, future, essential))
+        self._inbox.put(Job(work, future, kind))
         return future
 
     def post(self, work: Work) -> None:
         """Have work done that nobody waits for; allowed without a running event loop."""
         if not self.closing:
-            self._inbox.put(Job(work, None, essential=True))
+            self._inbox.put(Job(work, None, Kind.ESSENTIAL))
 
     def stop(self) -> None:
         """Close the connection and end the thread, without waiting; needs no event loop."""
         self.closing = True
-        self._inbox.put(None)
+        self._inbox.put(_STOP)
 
     def close(self) -> asyncio.Future[None]:
         """Close the connection and end the thread, once the work given so far is done."""
@@ -160,11 +190,15 @@ class ConnectionThread:
         self.stop()
         return closed
 
-    def interrupt(self, future: object) -> None:
+    def interrupt(self, future: asyncio.Future[Any]) -> None:
         """Stop the work of one future inside SQLite, if that is what is being done now."""
         with self._lock:
-            if self._current is future and self._connection is not None:
-                self._connection.interrupt()
+            if self._current is not future or self._connection is None:
+                return
+            self._connection.interrupt()
+        # Work of many statements does not notice between two of them.
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            future.get_loop().call_later(_INTERRUPT_AGAIN, self.interrupt, future)
 
     @property
     def busy_for(self) -> float:
@@ -176,76 +210,140 @@ class ConnectionThread:
         """Whether a transaction is open on the connection at this moment."""
         return self._connection is not None and not self.closing and self._connection.in_transaction
 
+    @property
+    def has_moved(self) -> bool:
+        """Whether the file that it has open is no longer the one at the database's path."""
+        return self._connection is not None and has_moved(self._connection)
+
     def _work(self) -> None:
         try:
             while self._take_turn():
                 pass
         finally:
+            self._close()
             with self._lock:
                 self.ended = True
-                connection, self._connection = self._connection, None
-            if connection is not None:
-                connection.close()
             if self._closed is not None:
                 _send([Answer(self._closed, None, None)])
 
     def _take_turn(self) -> bool:
         """Wait for work, do all there is, and answer it. False once the thread shall end."""
+        job: Job | None
         try:
             job = self._inbox.get(timeout=self._idle)
         except queue.Empty:
             return False
+        if not self._lent and self.has_moved:
+            self._close()
         answers: list[Answer] = []
         self._busy_since = time.perf_counter()
         answer_at = self._busy_since + _ANSWER_AFTER
         try:
-            while job is not None:
-                if job.future is None:
-                    self._do(job.work)
-                elif job.essential or not job.future.cancelled():
-                    answers.append(Answer(job.future, *self._do(job.work, job.future)))
-                    now = self._busy_since = time.perf_counter()
-                    if now > answer_at:
-                        _send(answers)
-                        answers = []
-                        answer_at = now + _ANSWER_AFTER
-                job = self._inbox.get_nowait()
-        except queue.Empty:
-            return True
+            while job is not None and job is not _STOP:
+                jobs, job = self._together(job)
+                answers += self._patiently(jobs)
+                now = self._busy_since = time.perf_counter()
+                if now > answer_at:
+                    _send(answers)
+                    answers = []
+                    answer_at = now + _ANSWER_AFTER
+            return job is None
         finally:
             self._busy_since = math.inf
             _send(answers)
-            # An error's traceback leads to this frame, which must not lead back to the error.
-            del answers, job
-        return False
 
-    def _do(self, work: Work, future: object = None) -> tuple[Any, BaseException | None]:
-        """Do one piece of work; return its result, or its error."""
-        self._current = future
-        # An error's traceback leads to this frame, and the future will lead to the error.
-        del future
+    def _together(self, job: Job) -> tuple[list[Job], Job | None]:
+        """What is done together with a job, and what comes after that; None where nothing waits."""
+        jobs = [job]
+        following = self._next()
+        if job.kind is Kind.GROUPED:
+            while following is not None and following.kind is Kind.GROUPED:
+                jobs.append(following)
+                following = self._next() if len(jobs) < _MOST_TOGETHER else None
+        return jobs, following
+
+    def _next(self) -> Job | None:
         try:
-            return work(self._opened()), None
-        except StopIteration as error:
-            # A future takes any error but this one.
-            stopped = RuntimeError("StopIteration was raised in the connection's thread")
-            stopped.__cause__ = error
-            return None, stopped
+            return self._inbox.get_nowait()
+        except queue.Empty:
+            return None
+
+    def _patiently(self, jobs: list[Job]) -> list[Answer]:
+        """Do what is wanted still; again and again while another process is in the way."""
+        answers: list[Answer] = []
+        groups = [jobs]
+        give_up: float | None = None
+        while groups:
+            group = [job for job in groups.pop(0) if job.is_wanted]
+            try:
+                if len(group) > 1 and self._connection is not None:
+                    done, groups[:0] = group_commit.run(
+                        self._connection, group, self._attempt, self._failed
+                    )
+                    answers += done
+                elif group:
+                    answers.append(self._attempt(group[0]))
+                    groups.insert(0, group[1:])
+                give_up = None
+                continue
+            except sqlite3.OperationalError:  # busy, and nothing else
+                groups.insert(0, group)
+            now = time.monotonic()
+            if give_up is None:
+                give_up = now + self._options.timeout
+            elif now > give_up:
+                locked = locked_by_others(self._options)
+                answers += [self._failed(job, of_each(locked)) for job in chain(*groups)]
+                break
+            time.sleep(_POLL * random.uniform(0.5, 1.5))
+        return answers
+
+    def _attempt(self, job: Job) -> Answer:
+        """Do one piece of work.
+
+        Raises:
+            sqlite3.OperationalError: where another process is in the way, and nothing was done.
+        """
+        self._current = job.future
+        try:
+            return Answer(job.future, job.work(self._opened()), None)
         except BaseException as error:
-            ours = _ADOPTED.get(type(error))
-            return None, exceptions.adopt(error, ours) if ours else error
+            if is_busy(error) and job.kind is not Kind.ONCE:
+                raise
+            if job.kind is not Kind.ONCE:
+                # It leads to frames that know the future, which will know the error: a cycle for
+                # the collector. Only a user's own code is worth one.
+                error.__traceback__ = None
+            return self._failed(job, error)
         finally:
             with self._lock:
                 self._current = None
 
+    def _failed(self, job: Job, error: BaseException) -> Answer:
+        if isinstance(error, StopIteration):
+            # A future takes any error but this one.
+            error = RuntimeError(f"{error!r} was raised in the connection's thread")
+        return Answer(job.future, None, adopted(error, self._options))
+
     def _opened(self) -> EngineConnection:
         if self._connection is None:
-            self._connection = self._open()
+            self._connection = open_connection(self._options)
         return self._connection
+
+    def _close(self) -> None:
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+_STOP = Job(lambda connection: None, None, Kind.ESSENTIAL)
+"""The last job of a thread."""
 
 
 def _send(answers: list[Answer]) -> None:
     """Hand answers over to the event loop that waits for them; nearly always there is one."""
+    answers = [answer for answer in answers if answer.future is not None]
     while answers:
         loop = answers[0].future.get_loop()
         mine = [answer for answer in answers if answer.future.get_loop() is loop]
@@ -257,7 +355,7 @@ def _send(answers: list[Answer]) -> None:
 
 def _settle(answers: list[Answer]) -> None:
     for future, result, error in answers:
-        if future.done():
+        if future is None or future.done():
             continue
         if error is None:
             future.set_result(result)

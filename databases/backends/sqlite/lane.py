@@ -1,0 +1,139 @@
+"""The fast lane: short reads run in the event loop's own thread.
+
+Handing a read to a thread and its rows back takes the loop longer than a read by key takes SQLite.
+So a statement that has proved short on a reader runs here from then on, within bounds: SQLite
+stops it after a deadline, refuses long values and waits for no lock, and a reader does it then.
+After a number of reads the loop goes round once, so that others get their turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections import deque
+
+from databases.backends.sqlite import work
+from databases.backends.sqlite.opening import has_moved
+from databases.statements import Kept
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from databases.backends.base import Rows
+    from databases.backends.sqlite.inserts import EngineConnection
+    from databases.statements import Bound
+
+SHORT = 0.000_1
+"""Seconds of a thread's own time that a read may take on a reader to count as short."""
+
+_DEADLINE = 0.000_25
+"""Seconds after which a read is stopped here and given to a reader."""
+
+_STEPS = 250
+"""Instructions of SQLite's between two looks at the clock; a read by key takes about ten."""
+
+_LONGEST = 100_000
+"""Bytes of the longest value: SQLite copies one without looking at the clock."""
+
+_SPENT = 0.000_25
+"""Seconds of reading after which the event loop goes round before the next read."""
+
+_TRIALS = 2
+"""Short runs on a reader before a statement is let in."""
+
+_MOST_TRIALS = 1000
+"""The same for one that has been too long here again and again."""
+
+_LOOK_AT_FILE = 0.1
+"""Seconds after which it is looked at whether the file is still the same."""
+
+
+class FastLane:
+    """Reads in the event loop's own thread.
+
+    Args:
+        connection: a connection for these reads alone.
+        loop: the event loop; in others nothing is let in.
+    """
+
+    def __init__(self, connection: EngineConnection, loop: asyncio.AbstractEventLoop) -> None:
+        self._connection = connection
+        self._loop = loop
+        self._stop_at = 0.0
+        self._look_at = 0.0
+        self._spent = 0.0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        # SQL -> how many more short runs on a reader it needs, and how many it needed last.
+        self._trials: Kept[str, int] = Kept(1000)
+        self._needed: Kept[str, int] = Kept(1000)
+        connection.set_progress_handler(self._is_late, _STEPS)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
+
+    def admits(self, sql: str) -> bool:
+        """Whether a statement has proved short, and this is the event loop it is for."""
+        return self._trials.get(sql) == 0 and asyncio.get_running_loop() is self._loop
+
+    async def fetch(self, bound: Bound, limit: int | None) -> Rows | None:
+        """Run a statement; None where it has to be done by a reader after all."""
+        if self._spent > _SPENT:
+            await self._next_round()
+        started = time.perf_counter()
+        if started > self._look_at:
+            self._look_at = started + _LOOK_AT_FILE
+            if has_moved(self._connection):
+                self.close()
+                return None
+        self._stop_at = started + _DEADLINE
+        rows = None
+        try:
+            rows = work.fetch(self._connection, bound, limit)
+        except sqlite3.Error:
+            # Too long, a value too long, or locked. Any other error is the reader's to raise.
+            pass
+        took = time.perf_counter() - started
+        self._spent += took
+        if rows is None or took > _DEADLINE:
+            self._keep_out(bound.statement.sql)
+        return rows
+
+    def trial(self, connection: EngineConnection, bound: Bound, limit: int | None) -> Rows:
+        """Run a statement on a reader, in its thread, and see whether it is short."""
+        # The thread's own time: waiting for the interpreter says nothing about the statement.
+        started = time.thread_time()
+        rows = work.fetch(connection, bound, limit)
+        if time.thread_time() - started < SHORT:
+            sql = bound.statement.sql
+            left = self._trials.get(sql, _TRIALS)
+            self._trials[sql] = max(0, left - 1)
+        return rows
+
+    def close(self) -> None:
+        """Let nothing in any more, and close the connection."""
+        self._trials.clear()
+        self._loop = None
+        self._connection.close()
+
+    def _is_late(self) -> bool:
+        return time.perf_counter() > self._stop_at
+
+    def _keep_out(self, sql: str) -> None:
+        needed = min(10 * self._needed.get(sql, _TRIALS), _MOST_TRIALS)
+        self._trials[sql] = self._needed[sql] = needed
+
+    async def _next_round(self) -> None:
+        """Wait until the event loop has gone round: the tasks that do take turns."""
+        waiter = self._loop.create_future()
+        self._waiting.append(waiter)
+        if len(self._waiting) == 1:
+            self._loop.call_soon(self._begin_round)
+        await waiter
+
+    def _begin_round(self) -> None:
+        self._spent = 0.0
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                break
+        if self._waiting:
+            self._loop.call_soon(self._begin_round)
