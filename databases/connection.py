@@ -82,7 +82,7 @@ class Connection(Queries):
             **options: the backend's. SQLite: ``readonly``, ``isolation="serializable"``.
                 PostgreSQL: ``isolation``, ``readonly``, ``deferrable``.
         """
-        return Transaction(lambda: self, CallSite(sys._getframe(1)), force_rollback, options)
+        return Transaction(lambda: self, CallSite.of(sys._getframe(1)), force_rollback, options)
 
     @property
     def raw_connection(self) -> Any:
@@ -124,7 +124,7 @@ class Connection(Queries):
             return
         self._held = None
         held.release()
-        if self._engine.connected and self.transactions.open:
+        if self._engine.connected is not None and self.transactions.open:
             site = self.transactions.open[0].site
             warnings.warn_explicit(
                 "A transaction was never ended, so it was rolled back when nothing referred to it "

@@ -81,7 +81,7 @@ class Database(Queries):
     @property
     def is_connected(self) -> bool:
         """Whether ``connect()`` has been awaited, and ``disconnect()`` has not."""
-        return self._engine.connected
+        return self._engine.connected is not None
 
     def connect(self) -> Pending[None]:
         """Connect; nothing happens where it is connected already.
@@ -100,7 +100,7 @@ class Database(Queries):
         return Pending("database.disconnect", sys._getframe(1), self._disconnect)
 
     async def __aenter__(self) -> Database:
-        await self._connect(CallSite(sys._getframe(1)))
+        await self._connect(CallSite.of(sys._getframe(1)))
         return self
 
     async def __aexit__(
@@ -109,7 +109,7 @@ class Database(Queries):
         exc_value: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
-        await self._disconnect(CallSite(sys._getframe(1)))
+        await self._disconnect(CallSite.of(sys._getframe(1)))
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:
@@ -128,7 +128,7 @@ class Database(Queries):
 
     def connection(self) -> Connection:
         """Return this task's connection, for ``async with``; the same one inside as outside."""
-        return self._connection(CallSite(sys._getframe(1)))
+        return self._connection(CallSite.of(sys._getframe(1)))
 
     def transaction(self, *, force_rollback: bool = False, **options: Any) -> Transaction:
         """Return a transaction on this task's connection; inside another one it is a savepoint.
@@ -149,7 +149,7 @@ class Database(Queries):
             >>> asyncio.run(main())
             0
         """
-        site = CallSite(sys._getframe(1))
+        site = CallSite.of(sys._getframe(1))
         return Transaction(lambda: self._connection(site), site, force_rollback, options)
 
     @contextlib.contextmanager
@@ -163,7 +163,7 @@ class Database(Queries):
 
     async def _connect(self, site: CallSite) -> None:
         async with self._changing():
-            if self._engine.connected:
+            if self.is_connected:
                 return
             try:
                 await self._engine.connect()
@@ -183,7 +183,7 @@ class Database(Queries):
 
     async def _disconnect(self, site: CallSite) -> None:
         async with self._changing():
-            if not self._engine.connected:
+            if not self.is_connected:
                 return
             ground, self._ground, self._shared = self._ground, None, None
             # What tasks hold on to now belongs to connections that are about to be closed.
@@ -220,8 +220,6 @@ class Database(Queries):
         """The connection that this task's statements go to, if it holds one."""
         if self._shared is not None:
             return self._shared
-        if not self._connections:
-            return None
         import asyncio
 
         task = asyncio.current_task()
@@ -229,11 +227,13 @@ class Database(Queries):
         return connection if connection is not None and connection.is_acquired else None
 
     def _runner(self, method: str, site: CallSite) -> tuple[Runner, Compiler]:
-        backend = self._engine.backend(f"database.{method}", site)
-        connection = self._held_connection()
-        if connection is not None:
-            return connection.held(method, site), self._engine.compiler
-        return backend, self._engine.compiler
+        engine = self._engine
+        backend = engine.connected or engine.backend(f"database.{method}", site)
+        if self._connections or self._shared is not None:
+            connection = self._held_connection()
+            if connection is not None:
+                return connection.held(method, site), engine.compiler
+        return backend, engine.compiler
 
     async def _open_cursor(
         self, bound: Bound, method: str, site: CallSite

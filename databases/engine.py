@@ -33,12 +33,13 @@ class Engine:
         self._backend: Backend | None = None
         self._last_connect: Pending[None] | None = None
         self._disconnected_at: CallSite | None = None
-        self.connected = False
+        self.connected: Backend | None = None
+        """The backend, while it is connected."""
         self.compiler: Compiler
 
     def calls_connect(self, pending: Pending[None]) -> Pending[None]:
         """Remember a call of ``connect()``: one never awaited explains the error that follows."""
-        if not self.connected:
+        if self.connected is None:
             self._last_connect = pending
         return pending
 
@@ -49,14 +50,14 @@ class Engine:
             self._backend = self._load()(self._url, self._options)
             self.compiler = Compiler(self._backend.dialect)
         await self._backend.connect()
-        self.connected = True
+        self.connected = self._backend
 
     async def disconnect(self, site: CallSite) -> None:
         """Refuse queries from now on, and disconnect the backend."""
-        assert self._backend is not None
-        self.connected = False
+        backend, self.connected = self.connected, None
+        assert backend is not None
         self._disconnected_at = site
-        await self._backend.disconnect()
+        await backend.disconnect()
 
     def backend(self, method: str, site: CallSite) -> Backend:
         """Return the connected backend.
@@ -64,9 +65,9 @@ class Engine:
         Raises:
             NotConnectedError: where there is none; the message says what to write, and where.
         """
-        if self.connected and self._backend is not None:
-            return self._backend
-        raise self._not_connected(method, site)
+        if self.connected is None:
+            raise self._not_connected(method, site)
+        return self.connected
 
     def _load(self) -> type[Backend]:
         module, _, name = self._path.partition(":")

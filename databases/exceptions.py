@@ -14,7 +14,8 @@ The tree::
     │   ├── UnknownBackendError (KeyError)
     │   ├── UnknownOptionError (TypeError)
     │   └── BackendUnavailableError (ImportError)
-    ├── WaitTimeoutError (TimeoutError)       another task held what this one waited for
+    ├── QueryTimeoutError (TimeoutError)      a query took longer than its ``timeout``
+    ├── WaitTimeoutError (TimeoutError)       somebody else held what this one waited for
     └── DriverError (the driver's own too)    the database refused or failed
         ├── InterfaceError
         ├── DataError
@@ -102,8 +103,12 @@ class BackendUnavailableError(ConfigurationError, ImportError):
     """The backend for a URL, or the driver that it needs, cannot be imported."""
 
 
+class QueryTimeoutError(DatabaseError, TimeoutError):
+    """A query took longer than its ``timeout``; it was stopped in the database."""
+
+
 class WaitTimeoutError(DatabaseError, TimeoutError):
-    """Another task held what this one waited for, longer than the waiting is bounded to."""
+    """Somebody else held what this one waited for, longer than the waiting is bounded to."""
 
 
 class DriverError(DatabaseError):

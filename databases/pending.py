@@ -25,15 +25,24 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class CallSite:
-    """A place in the user's code, worked out from its frame only when somebody asks."""
+class CallSite(tuple["CodeType", int]):
+    """A place in the user's code: a code object and the instruction in it.
 
-    __slots__ = ("_instruction", "code")
+    What line that is gets worked out only when somebody asks. A tuple, because every query makes
+    one; and not the frame itself, which would keep the local variables of the caller alive.
+    """
 
-    def __init__(self, frame: FrameType) -> None:
-        # Not the frame itself: it would keep every local variable of the caller alive.
-        self.code: CodeType = frame.f_code
-        self._instruction = frame.f_lasti
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, frame: FrameType) -> CallSite:
+        """The place that a frame has come to."""
+        return cls((frame.f_code, frame.f_lasti))
+
+    @property
+    def code(self) -> CodeType:
+        """The code object of the function."""
+        return self[0]
 
     @property
     def filename(self) -> str:
@@ -76,7 +85,7 @@ class CallSite:
         return (text[:start] + fixed + rest).decode().strip()
 
     def _span(self) -> tuple[int | None, int | None, int | None, int | None]:
-        instruction = self._instruction // 2
+        instruction = self[1] // 2
         spans = itertools.islice(self.code.co_positions(), instruction, instruction + 1)
         return next(spans, (None, None, None, None))
 
@@ -102,7 +111,7 @@ class Pending(Coroutine[Any, Any, T]):
         *arguments: Any,
     ) -> None:
         self.method = method
-        self.site = CallSite(frame)
+        self.site = CallSite((frame.f_code, frame.f_lasti))
         self._function: Callable[..., Coroutine[Any, Any, T]] | None = function
         self._arguments = arguments
         self._coroutine: Coroutine[Any, Any, T] | None = None
@@ -111,12 +120,15 @@ class Pending(Coroutine[Any, Any, T]):
     def _begin(self) -> Coroutine[Any, Any, T]:
         function = self._function
         if function is None:
-            raise RuntimeError(
-                f"{self.method} was awaited twice: {self.site}. "
-                "Keep the result of the first await, or call the method again."
-            )
+            raise self._awaited_twice()
         self._function = None
         return function(self.site, *self._arguments)
+
+    def _awaited_twice(self) -> RuntimeError:
+        return RuntimeError(
+            f"{self.method} was awaited twice: {self.site}. "
+            "Keep the result of the first await, or call the method again."
+        )
 
     @property
     def query(self) -> object:
@@ -126,7 +138,11 @@ class Pending(Coroutine[Any, Any, T]):
     # The coroutine protocol (PEP 492).
 
     def __await__(self) -> Generator[Any, Any, T]:
-        return self._begin().__await__()
+        function = self._function
+        if function is None:
+            raise self._awaited_twice()
+        self._function = None
+        return function(self.site, *self._arguments).__await__()
 
     def send(self, value: Any) -> Any:
         """Run up to the next suspension; asyncio's tasks call this."""

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from typing import Any
+from typing import Any, TypeVar
 
-from databases.exceptions import DatabaseError, ForgottenAwaitError, explain
+from databases.exceptions import (
+    DatabaseError,
+    ForgottenAwaitError,
+    QueryTimeoutError,
+    explain,
+    shortened,
+)
 from databases.pending import CallSite, Pending
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from types import FrameType
     from typing import NoReturn
 
     from databases.backends.base import Cursor, Runner
     from databases.compiler import Compiler
-    from databases.records import Record, Shape
+    from databases.records import Record
     from databases.statements import Bound, Query, Values
+
+T = TypeVar("T")
 
 
 class Queries:
@@ -26,7 +36,12 @@ class Queries:
     a SQLAlchemy Core expression; ``values`` are the values of the binds by name, and for an
     ``insert()`` or ``update()`` expression those of the columns.
 
+    ``timeout`` is the longest that the query may take in seconds, waiting for others included; a
+    query that takes longer is stopped in the database. None sets no limit. For ``iterate()`` it
+    limits each wait for rows.
+
     Every method raises, when awaited:
+        QueryTimeoutError: (a ``TimeoutError``) where it took longer than ``timeout``.
         NotConnectedError: before ``connect()`` and after ``disconnect()``.
         BindError: where the names in ``query`` and ``values`` do not fit together.
         DriverError: whatever the database answers; it is the driver's own class too.
@@ -37,7 +52,9 @@ class Queries:
     _called = "database"
     """What users call the object, for messages."""
 
-    def fetch_all(self, query: Query, values: Values | None = None) -> Pending[list[Record]]:
+    def fetch_all(
+        self, query: Query, values: Values | None = None, *, timeout: float | None = None
+    ) -> Pending[list[Record]]:
         """Run a query and return all its rows, as ``list[Record]``.
 
         Example:
@@ -48,11 +65,13 @@ class Queries:
             >>> [row["n"] for row in asyncio.run(main())]
             [1, 2]
         """
-        return Pending(
-            f"{self._called}.fetch_all", sys._getframe(1), self._fetch_all, query, values
-        )
+        method = f"{self._called}.fetch_all"
+        run = self._fetch_all if timeout is None else _within(timeout, method, self._fetch_all)
+        return Pending(method, sys._getframe(1), run, query, values)
 
-    def fetch_one(self, query: Query, values: Values | None = None) -> Pending[Record | None]:
+    def fetch_one(
+        self, query: Query, values: Values | None = None, *, timeout: float | None = None
+    ) -> Pending[Record | None]:
         """Run a query and return its first row, or None where there is none.
 
         Example:
@@ -63,12 +82,17 @@ class Queries:
             >>> asyncio.run(main())["number"]
             1
         """
-        return Pending(
-            f"{self._called}.fetch_one", sys._getframe(1), self._fetch_one, query, values
-        )
+        method = f"{self._called}.fetch_one"
+        run = self._fetch_one if timeout is None else _within(timeout, method, self._fetch_one)
+        return Pending(method, sys._getframe(1), run, query, values)
 
     def fetch_val(
-        self, query: Query, values: Values | None = None, column: Any = 0
+        self,
+        query: Query,
+        values: Values | None = None,
+        column: Any = 0,
+        *,
+        timeout: float | None = None,
     ) -> Pending[Any]:
         """Run a query and return one value of its first row, or None where there is no row.
 
@@ -76,6 +100,7 @@ class Queries:
             query: the query.
             values: its values.
             column: the column, by position (counted from 0), name or SQLAlchemy column.
+            timeout: the longest that it may take, in seconds.
 
         Example:
             >>> import asyncio, databases
@@ -85,11 +110,13 @@ class Queries:
             >>> asyncio.run(main())
             0
         """
-        return Pending(
-            f"{self._called}.fetch_val", sys._getframe(1), self._fetch_val, query, values, column
-        )
+        method = f"{self._called}.fetch_val"
+        run = self._fetch_val if timeout is None else _within(timeout, method, self._fetch_val)
+        return Pending(method, sys._getframe(1), run, query, values, column)
 
-    def execute(self, query: Query, values: Values | None = None) -> Pending[Any]:
+    def execute(
+        self, query: Query, values: Values | None = None, *, timeout: float | None = None
+    ) -> Pending[Any]:
         """Run a statement and return what it made or changed.
 
         Returns:
@@ -107,14 +134,19 @@ class Queries:
             >>> asyncio.run(main())
             1
         """
-        return Pending(f"{self._called}.execute", sys._getframe(1), self._execute, query, values)
+        method = f"{self._called}.execute"
+        run = self._execute if timeout is None else _within(timeout, method, self._execute)
+        return Pending(method, sys._getframe(1), run, query, values)
 
-    def execute_many(self, query: Query, values: Iterable[Values]) -> Pending[None]:
+    def execute_many(
+        self, query: Query, values: Iterable[Values], *, timeout: float | None = None
+    ) -> Pending[None]:
         """Run a statement once for each of many sets of values: all of them, or none.
 
         Args:
             query: the statement.
             values: a list of dicts, one for each time that it is run.
+            timeout: the longest that all of it may take, in seconds.
 
         Example:
             >>> import asyncio, databases
@@ -129,11 +161,15 @@ class Queries:
             >>> asyncio.run(main())
             2
         """
-        return Pending(
-            f"{self._called}.execute_many", sys._getframe(1), self._execute_many, query, values
+        method = f"{self._called}.execute_many"
+        run = (
+            self._execute_many if timeout is None else _within(timeout, method, self._execute_many)
         )
+        return Pending(method, sys._getframe(1), run, query, values)
 
-    def iterate(self, query: Query, values: Values | None = None) -> RecordIterator:
+    def iterate(
+        self, query: Query, values: Values | None = None, *, timeout: float | None = None
+    ) -> RecordIterator:
         """Run a query and iterate over its rows with ``async for``, a bounded number in memory.
 
         Other queries may run inside the loop. Leaving the loop early frees the connection.
@@ -146,7 +182,8 @@ class Queries:
             >>> asyncio.run(main())
             [1]
         """
-        return RecordIterator(self, f"{self._called}.iterate", sys._getframe(1), query, values)
+        method = f"{self._called}.iterate"
+        return RecordIterator(self, method, sys._getframe(1), query, values, timeout)
 
     # What a Database and a Connection each do their own way.
 
@@ -209,6 +246,39 @@ class Queries:
             raise
 
 
+def _within(
+    seconds: float, method: str, function: Callable[..., Coroutine[Any, Any, T]]
+) -> Callable[..., Coroutine[Any, Any, T]]:
+    """The work of a method, with a time limit."""
+    return functools.partial(_limited, seconds, method, function)
+
+
+async def _limited(
+    seconds: float,
+    method: str,
+    function: Callable[..., Coroutine[Any, Any, T]],
+    site: CallSite,
+    *arguments: Any,
+) -> T:
+    """Run the work of a method within a time limit."""
+    import asyncio
+
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            return await function(site, *arguments)
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        # What it waited for is noted on the cancellation, where that is known.
+        known = getattr(error.__cause__, "__notes__", ())
+        lines = [f"{method}() took longer than its timeout of {seconds:g} s.", f"  {site}", *known]
+        late = QueryTimeoutError("\n".join(lines))
+        if arguments:
+            late.add_note(f"SQL: {shortened(arguments[0])}")
+        raise late from None
+
+
 class RecordIterator:
     """The rows of a query, one after the other, for ``async for``.
 
@@ -221,6 +291,7 @@ class RecordIterator:
         frame: where it was called.
         query: the query.
         values: its values.
+        timeout: the longest wait for rows, in seconds; None for no limit.
     """
 
     __slots__ = (
@@ -228,68 +299,74 @@ class RecordIterator:
         "_cursor",
         "_free",
         "_method",
-        "_next",
+        "_opened",
         "_queries",
         "_query",
-        "_rows",
-        "_shape",
+        "_ready",
         "_site",
+        "_timeout",
         "_values",
     )
 
     def __init__(
-        self, queries: Queries, method: str, frame: Any, query: Query, values: Values | None
+        self,
+        queries: Queries,
+        method: str,
+        frame: FrameType,
+        query: Query,
+        values: Values | None,
+        timeout: float | None,
     ) -> None:
         self._queries = queries
         self._method = method
-        self._site = CallSite(frame)
+        self._site = CallSite.of(frame)
         self._query = query
         self._values = values
+        self._timeout = timeout
         self._cursor: Cursor | None = None
         self._free: Callable[[], None] | None = None
-        self._rows: Sequence[Sequence[Any]] | None = None
-        self._next = 0
+        self._opened = False
+        self._ready: Iterator[Record] = iter(())
 
     def __aiter__(self) -> RecordIterator:
         return self
 
     async def __anext__(self) -> Record:
-        rows = self._rows
-        if rows is None or self._next >= len(rows):
-            rows = await self._more()
-        row = rows[self._next]
-        self._next += 1
-        return self._shape.row(row)
+        for record in self._ready:
+            return record
+        if self._timeout is None:
+            await self._more(self._site)
+        else:
+            await _limited(self._timeout, self._method, self._more, self._site)
+        return next(self._ready)
 
-    async def _more(self) -> Sequence[Sequence[Any]]:
+    async def _more(self, site: CallSite) -> None:
         """Read the next rows; at the end of them stop the iteration."""
         try:
-            if self._rows is None:
+            if not self._opened:
                 await self._open()
             if self._cursor is None:
                 raise StopAsyncIteration
-            names, self._rows = await self._cursor.fetch()
-            if not self._rows:
+            names, rows = await self._cursor.fetch()
+            if not rows:
                 raise StopAsyncIteration
         except BaseException as error:
             self._close()
             if isinstance(error, DatabaseError):
-                explain(error, self._site, self._query)
+                explain(error, site, self._query)
             raise
-        self._shape: Shape = self._bound.statement.shape(names)
-        self._next = 0
-        return self._rows
+        self._ready = iter(self._bound.statement.shape(names).rows(rows))
 
     async def _open(self) -> None:
-        self._rows = ()
+        self._opened = True
         _, compiler = self._queries._runner(self._method.rpartition(".")[2], self._site)
         self._bound = bound = compiler.bind(self._query, self._values)
         self._cursor, self._free = await self._queries._open_cursor(bound, self._method, self._site)
 
     async def aclose(self) -> None:
         """End the iteration and free the cursor and its connection."""
-        self._rows = ()
-        self._next = 0
+        self._opened = True
+        self._ready = iter(())
         self._close()
 
     def _close(self) -> None:

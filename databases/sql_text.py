@@ -52,7 +52,7 @@ class TextStatement(Statement):
 
     def arguments(self, values: Values | None) -> Sequence[Any]:
         """Put the values into the order of the placeholders."""
-        if values and not isinstance(values, Mapping):
+        if values and type(values) is not dict and not isinstance(values, Mapping):
             raise QueryTypeError(
                 f"The values of a query are a dict of names and values, not "
                 f"{type(values).__name__}.\n"

@@ -122,30 +122,28 @@ class SQLiteBackend:
     async def fetch(self, bound: Bound, limit: int | None, site: CallSite) -> Rows:
         """Run a single statement and return its rows."""
         statement = bound.statement
-        lane = self._lane
-        if lane is not None and statement.verb is Verb.READ:
+        lane, readers = self._lane, self._readers
+        if lane is not None and readers is not None and statement.verb is Verb.READ:
             if lane.admits(statement.sql):
-                rows = await lane.fetch(bound, limit)
+                if lane.needs_pause:
+                    await lane.pause()
+                rows = lane.fetch(bound, limit)
                 if rows is not None:
                     return rows
-            return await self._read(partial(lane.trial, bound=bound, limit=limit))
+            return await readers.read(partial(lane.trial, bound=bound, limit=limit))
         return await self._run(bound, site, partial(work.fetch, bound=bound, limit=limit))
 
     async def execute(self, bound: Bound, site: CallSite) -> int:
         """Run a single statement; return the last inserted id of an INSERT, else the row count."""
         job = partial(work.execute, bound=bound)
         if bound.statement.verb is Verb.READ and self._readers is not None:
-            return await self._read(job)
+            return await self._readers.read(job)
         return await self._run(bound, site, job)
 
     async def execute_many(self, batches: list[Batch], site: CallSite) -> None:
         """Run all rows of all batches in one transaction."""
         job = partial(work.execute_many, batches=batches)
         await self._write(batches[0].statement.sql, site, job, Kind.ALONE)
-
-    async def _read(self, job: Callable[[EngineConnection], T]) -> T:
-        assert self._readers is not None
-        return await self._readers.read(job)
 
     async def _run(self, bound: Bound, site: CallSite, job: Callable[[EngineConnection], T]) -> T:
         statement = bound.statement
@@ -171,8 +169,7 @@ class SQLiteBackend:
 
     async def acquire(self, site: CallSite) -> SQLiteConnection:
         """Return a connection of the caller's own; in memory, the one that there is."""
-        shared = self._options.in_memory
-        return SQLiteConnection(self._lend, self._take_back, self._turns, shared=shared)
+        return SQLiteConnection(self._lend, self._take_back, self._turns, self._lane)
 
     async def _lend(self) -> ConnectionThread:
         if self._options.in_memory:

@@ -16,9 +16,10 @@ from databases.verbs import Verb
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from databases.backends.sqlite.inserts import EngineConnection
+    from databases.backends.sqlite.lane import FastLane
     from databases.backends.sqlite.turns import Turn, Turns
     from databases.backends.sqlite.worker import ConnectionThread
     from databases.pending import CallSite
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_CHUNK = 256
-"""Rows that a cursor reads at a time."""
+_FIRST, _NEXT = 100, 500
+"""Rows that a cursor reads at a time: when it is opened, and after that."""
 
 
 class SQLiteConnection:
@@ -40,8 +41,8 @@ class SQLiteConnection:
         lend: gives the connection and its thread.
         give_back: called at release with whether that connection is as good as new.
         turns: who may write.
-        shared: whether others use the same connection meanwhile, as in memory, where there can be
-            only one. A transaction keeps them out then, readers too.
+        lane: where short reads run. None in memory, where others use the same connection meanwhile,
+            because there can be only one: a transaction keeps them out then, readers too.
     """
 
     def __init__(
@@ -49,15 +50,15 @@ class SQLiteConnection:
         lend: Callable[[], Awaitable[ConnectionThread]],
         give_back: Callable[[ConnectionThread, bool], None],
         turns: Turns,
-        *,
-        shared: bool,
+        lane: FastLane | None,
     ) -> None:
         self._lend = lend
         self._lending = asyncio.Lock()
         self._thread: ConnectionThread | None = None
         self._give_back = give_back
         self._turns = turns
-        self._shared = shared
+        self._lane = lane
+        self._shared = lane is None
         self._turn: Turn | None = None
         self._begun = False
         self._readonly = False
@@ -88,7 +89,29 @@ class SQLiteConnection:
 
     async def fetch(self, bound: Bound, limit: int | None, site: CallSite) -> Rows:
         """Run a statement and return its rows."""
-        return await self.run(bound, site, partial(work.fetch, bound=bound, limit=limit))
+        lane, thread = self._lane, self._thread
+        # What a user has changed in the session may be what the lane would change.
+        usual = self._clean and bound.statement.verb is Verb.READ
+        if lane is None or thread is None or not usual:
+            return await self.run(bound, site, partial(work.fetch, bound=bound, limit=limit))
+        if lane.admits(bound.statement.sql):
+            if lane.needs_pause:
+                await lane.pause()
+            rows = self._fetch_here(lane, thread, bound, limit)
+            if rows is not None:
+                return rows
+        return await self.run(bound, site, partial(lane.trial, bound=bound, limit=limit))
+
+    def _fetch_here(
+        self, lane: FastLane, thread: ConnectionThread, bound: Bound, limit: int | None
+    ) -> Rows | None:
+        """Run a short read in this thread; None where the connection's own has to do it."""
+        connection = thread.if_idle
+        if connection is None or connection.in_transaction is not self._begun:
+            return None
+        if self._turn is not None:
+            self._turn.sql = bound.statement.sql
+        return lane.fetch_on(connection, bound, limit)
 
     async def execute(self, bound: Bound, site: CallSite) -> int:
         """Run a statement; return the last inserted id of an INSERT, else the row count."""
@@ -105,14 +128,15 @@ class SQLiteConnection:
             return FetchedCursor(await self.fetch(bound, None, site))
         thread = await self.thread()
         opened: list[sqlite3.Cursor] = []
+        open_cursor = partial(work.open_cursor, bound=bound, opened=opened, count=_FIRST)
         try:
-            await self.run(bound, site, partial(work.open_cursor, bound=bound, opened=opened))
+            rows = await self.run(bound, site, open_cursor)
         except BaseException:
             # Cancelled, it may be open all the same. A read left open would keep its snapshot, and
             # the next transaction on this connection could not begin: "database is locked".
             thread.post(partial(work.close_cursors, cursors=opened))
             raise
-        return SQLiteCursor(thread, opened[0])
+        return SQLiteCursor(thread, opened[0], rows)
 
     async def run(self, bound: Bound, site: CallSite, job: Callable[[EngineConnection], T]) -> T:
         """Do the job of a statement, in its turn if it may write."""
@@ -154,7 +178,9 @@ class SQLiteConnection:
             raise
         self._begun = True
         try:
-            await thread.submit(partial(work.begin, sql=sql, readonly=readonly))
+            connection = thread.if_idle
+            if connection is None or not work.begun_at_once(connection, sql, readonly=readonly):
+                await thread.submit(partial(work.begin, sql=sql, readonly=readonly))
         except BaseException:
             # Cancelled, it may have begun in the thread all the same.
             self._clean_up(thread)
@@ -252,19 +278,31 @@ class SQLiteCursor:
     Args:
         thread: the thread that the cursor belongs to.
         cursor: the driver's cursor.
+        first: the first rows.
     """
 
-    def __init__(self, thread: ConnectionThread, cursor: sqlite3.Cursor) -> None:
+    def __init__(
+        self, thread: ConnectionThread, cursor: sqlite3.Cursor, first: Sequence[Sequence[Any]]
+    ) -> None:
         self._thread = thread
         self._cursor: sqlite3.Cursor | None = cursor
         self._names = work.column_names(cursor)
+        self._first: Sequence[Sequence[Any]] | None = first
+        self._wanted = _FIRST
 
     async def fetch(self) -> Rows:
         """Return the next rows; none at the end."""
-        cursor = self._cursor
-        if cursor is None:
-            return Rows(self._names, ())
-        rows = await self._thread.run(lambda _: cursor.fetchmany(_CHUNK))
+        cursor, first = self._cursor, self._first
+        if first is not None:
+            self._first = None
+            rows = first
+        elif cursor is None:
+            rows = ()
+        else:
+            self._wanted = _NEXT
+            rows = await self._thread.run(lambda _: cursor.fetchmany(_NEXT))
+        if len(rows) < self._wanted:
+            self.close()
         return Rows(self._names, rows)
 
     def close(self) -> None:

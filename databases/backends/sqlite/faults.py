@@ -105,8 +105,8 @@ def locked_by_others(options: SQLiteOptions) -> LockedError:
     return LockedError(
         f"database is locked: waited {options.timeout:g} s for {options.name}, which another "
         "connection keeps: another process, or another Database or sqlite3 connection in this "
-        f"one.\nSee who has it open with `fuser -v {options.name}`, have it end its transaction sooner, "
-        "or wait longer: sqlite:///...?timeout=60"
+        f"one.\nSee who has it open with `fuser -v {options.name}`, have it end its transaction "
+        "sooner, or wait longer: sqlite:///...?timeout=60"
     )
 
 

@@ -35,6 +35,9 @@ _STEPS = 250
 _LONGEST = 100_000
 """Bytes of the longest value: SQLite copies one without looking at the clock."""
 
+_NO_LIMIT = 2**31 - 1
+"""More than SQLite's own limit, which it then takes instead."""
+
 _SPENT = 0.000_25
 """Seconds of reading after which the event loop goes round before the next read."""
 
@@ -58,35 +61,59 @@ class FastLane:
 
     def __init__(self, connection: EngineConnection, loop: asyncio.AbstractEventLoop) -> None:
         self._connection = connection
-        self._loop = loop
+        self._loop: asyncio.AbstractEventLoop = loop
         self._stop_at = 0.0
         self._look_at = 0.0
         self._spent = 0.0
+        self._closed = False
         self._waiting: deque[asyncio.Future[None]] = deque()
         # SQL -> how many more short runs on a reader it needs, and how many it needed last.
         self._trials: Kept[str, int] = Kept(1000)
         self._needed: Kept[str, int] = Kept(1000)
-        connection.set_progress_handler(self._is_late, _STEPS)
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
+        self._bound(connection)
 
     def admits(self, sql: str) -> bool:
         """Whether a statement has proved short, and this is the event loop it is for."""
-        return self._trials.get(sql) == 0 and asyncio.get_running_loop() is self._loop
+        proved = self._trials.get(sql) == 0 and not self._closed
+        return proved and asyncio.get_running_loop() is self._loop
 
-    async def fetch(self, bound: Bound, limit: int | None) -> Rows | None:
+    @property
+    def needs_pause(self) -> bool:
+        """Whether the event loop should go round before the next read: ``await lane.pause()``."""
+        return self._spent > _SPENT
+
+    def fetch(self, bound: Bound, limit: int | None) -> Rows | None:
         """Run a statement; None where it has to be done by a reader after all."""
-        if self._spent > _SPENT:
-            await self._next_round()
-        started = time.perf_counter()
-        if started > self._look_at:
-            self._look_at = started + _LOOK_AT_FILE
+        now = time.perf_counter()
+        if now > self._look_at:
+            self._look_at = now + _LOOK_AT_FILE
             if has_moved(self._connection):
                 self.close()
                 return None
+        return self._fetch(self._connection, bound, limit)
+
+    def fetch_on(
+        self, connection: EngineConnection, bound: Bound, limit: int | None
+    ) -> Rows | None:
+        """The same on somebody's own connection, which nothing else uses at this moment."""
+        self._bound(connection)
+        try:
+            return self._fetch(connection, bound, limit)
+        finally:
+            connection.set_progress_handler(None, 0)
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _NO_LIMIT)
+
+    def _bound(self, connection: EngineConnection) -> None:
+        """Bound how long a read on a connection can take."""
+        connection.set_progress_handler(self._is_late, _STEPS)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
+
+    def _fetch(self, connection: EngineConnection, bound: Bound, limit: int | None) -> Rows | None:
+        started = time.perf_counter()
         self._stop_at = started + _DEADLINE
         rows = None
         try:
-            rows = work.fetch(self._connection, bound, limit)
+            rows = work.fetch(connection, bound, limit)
         except sqlite3.Error:
             # Too long, a value too long, or locked. Any other error is the reader's to raise.
             pass
@@ -109,8 +136,7 @@ class FastLane:
 
     def close(self) -> None:
         """Let nothing in any more, and close the connection."""
-        self._trials.clear()
-        self._loop = None
+        self._closed = True
         self._connection.close()
 
     def _is_late(self) -> bool:
@@ -120,8 +146,8 @@ class FastLane:
         needed = min(10 * self._needed.get(sql, _TRIALS), _MOST_TRIALS)
         self._trials[sql] = self._needed[sql] = needed
 
-    async def _next_round(self) -> None:
-        """Wait until the event loop has gone round: the tasks that do take turns."""
+    async def pause(self) -> None:
+        """Wait until the event loop has gone round; tasks that wait here go on one by one."""
         waiter = self._loop.create_future()
         self._waiting.append(waiter)
         if len(self._waiting) == 1:

@@ -45,7 +45,8 @@ class Turn(Holding):
         """Tell those who wait for it that it has come; False where nobody waits any more."""
         waiters, self.waiters = self.waiters, []
         self.started()
-        return any([_settle(future) for future in waiters])
+        woken = [_settle(future) for future in waiters]
+        return any(woken)
 
 
 class SharedTurn(Turn):
@@ -62,7 +63,8 @@ class SharedTurn(Turn):
         return False
 
     def __str__(self) -> str:
-        return f"{self.members} single statements, committed together; the last one:\n{super().__str__()}"
+        last = super().__str__()
+        return f"{self.members} single statements, committed together; the last: {last}"
 
 
 class Turns:

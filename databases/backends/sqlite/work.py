@@ -42,11 +42,13 @@ def fetch(connection: sqlite3.Connection, bound: Bound, limit: int | None) -> Ro
     statement, arguments = bound
     cursor = connection.execute(statement.sql, arguments)
     try:
-        # What writes has to be run to its end, or its failure would go unseen.
-        if limit is None or statement.verb is not Verb.READ:
-            rows = cursor.fetchall()[:limit]
-        else:
+        if limit is None:
+            rows = cursor.fetchall()
+        elif statement.verb is Verb.READ:
             rows = cursor.fetchmany(limit)
+        else:
+            # What writes has to be run to its end, or its failure would go unseen.
+            rows = cursor.fetchall()[:limit]
         return Rows(column_names(cursor), rows)
     finally:
         cursor.close()
@@ -57,9 +59,12 @@ def wait_for_locks(connection: EngineConnection) -> None:
     connection.execute(f"PRAGMA busy_timeout = {connection.options.timeout * 1000:.0f}").close()
 
 
-def open_cursor(connection: sqlite3.Connection, bound: Bound, opened: list[sqlite3.Cursor]) -> None:
-    """Start a statement whose rows are taken later, and add its cursor to ``opened``."""
+def open_cursor(
+    connection: sqlite3.Connection, bound: Bound, opened: list[sqlite3.Cursor], count: int
+) -> Sequence[Sequence[Any]]:
+    """Start a statement, add its cursor to ``opened``, and take the first of its rows."""
     opened.append(connection.execute(bound.statement.sql, bound.arguments))
+    return opened[-1].fetchmany(count)
 
 
 def close_cursors(connection: sqlite3.Connection, cursors: list[sqlite3.Cursor]) -> None:
@@ -109,6 +114,15 @@ def execute_many(connection: sqlite3.Connection, batches: list[Batch]) -> None:
         for sql in undo:
             _end(connection, sql)
         raise
+
+
+def begun_at_once(connection: EngineConnection, sql: str, *, readonly: bool) -> bool:
+    """Begin in the event loop's thread: a lock and no reading; False where it has to wait."""
+    try:
+        begin(connection, sql, readonly=readonly)
+    except sqlite3.Error:
+        return False
+    return True
 
 
 def begin(connection: EngineConnection, sql: str, *, readonly: bool) -> None:
@@ -186,8 +200,8 @@ def _expect_transaction(connection: sqlite3.Connection) -> None:
         raise combined(TransactionStateError, sqlite3.OperationalError)(
             "The transaction is open no longer. Either SQLite has rolled it back already, because "
             "a statement in it failed with ON CONFLICT ROLLBACK, RAISE(ROLLBACK), a full disk, "
-            "an input/output error, or was stopped by a time limit: run it again as a whole. Or a COMMIT or ROLLBACK was executed "
-            "as SQL: leave that to the transaction."
+            "an input/output error, or was stopped by a time limit: run it again as a whole. Or a "
+            "COMMIT or ROLLBACK was executed as SQL: leave that to the transaction."
         )
 
 

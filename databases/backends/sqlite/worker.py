@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from databases import exceptions
 from databases.backends.sqlite import group_commit
-from databases.backends.sqlite.faults import adopted, is_busy, of_each, locked_by_others
+from databases.backends.sqlite.faults import adopted, is_busy, locked_by_others, of_each
 from databases.backends.sqlite.opening import has_moved, open_connection
 
 TYPE_CHECKING = False
@@ -113,6 +113,7 @@ class ConnectionThread:
         self._closed: asyncio.Future[None] | None = None
         self._busy_since = math.inf
         self._current: object = None
+        self._given = self._done = 0
         self._lock = threading.Lock()
         # A daemon: a program that ends without disconnect() must not wait for this thread.
         self._thread = threading.Thread(
@@ -166,13 +167,18 @@ class ConnectionThread:
                 "let queries finish before `await database.disconnect()`"
             )
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._inbox.put(Job(work, future, kind))
+        self._give(Job(work, future, kind))
         return future
 
     def post(self, work: Work) -> None:
         """Have work done that nobody waits for; allowed without a running event loop."""
         if not self.closing:
-            self._inbox.put(Job(work, None, Kind.ESSENTIAL))
+            self._give(Job(work, None, Kind.ESSENTIAL))
+
+    def _give(self, job: Job) -> None:
+        with self._lock:
+            self._given += 1
+        self._inbox.put(job)
 
     def stop(self) -> None:
         """Close the connection and end the thread, without waiting; needs no event loop."""
@@ -199,6 +205,14 @@ class ConnectionThread:
         # Work of many statements does not notice between two of them.
         with contextlib.suppress(RuntimeError):  # the loop is closed
             future.get_loop().call_later(_INTERRUPT_AGAIN, self.interrupt, future)
+
+    @property
+    def if_idle(self) -> EngineConnection | None:
+        """The connection, for something short that the caller's own thread does with it now.
+
+        None while this thread has work, and where it shares its work with others.
+        """
+        return None if self._given != self._done or self.closing else self._connection
 
     @property
     def busy_for(self) -> float:
@@ -242,6 +256,7 @@ class ConnectionThread:
             while job is not None and job is not _STOP:
                 jobs, job = self._together(job)
                 answers += self._patiently(jobs)
+                self._done += len(jobs)
                 now = self._busy_since = time.perf_counter()
                 if now > answer_at:
                     _send(answers)
@@ -343,21 +358,26 @@ _STOP = Job(lambda connection: None, None, Kind.ESSENTIAL)
 
 def _send(answers: list[Answer]) -> None:
     """Hand answers over to the event loop that waits for them; nearly always there is one."""
-    answers = [answer for answer in answers if answer.future is not None]
-    while answers:
-        loop = answers[0].future.get_loop()
-        mine = [answer for answer in answers if answer.future.get_loop() is loop]
-        answers = [answer for answer in answers if answer.future.get_loop() is not loop]
+    waited_for = [answer for answer in answers if answer.future is not None]
+    while waited_for:
+        loop = _loop_of(waited_for[0])
+        mine = [answer for answer in waited_for if _loop_of(answer) is loop]
+        waited_for = [answer for answer in waited_for if _loop_of(answer) is not loop]
         # A loop that was closed without disconnect() waits for nothing any more.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(_settle, mine)
 
 
+def _loop_of(answer: Answer) -> asyncio.AbstractEventLoop:
+    assert answer.future is not None
+    return answer.future.get_loop()
+
+
 def _settle(answers: list[Answer]) -> None:
     for future, result, error in answers:
         if future is None or future.done():
-            continue
-        if error is None:
+            pass
+        elif error is None:
             future.set_result(result)
         else:
             future.set_exception(error)
