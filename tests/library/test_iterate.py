@@ -5,6 +5,7 @@ from __future__ import operator
 import asyncio
 import contextlib
 import gc
+import operator
 from pathlib import Path
 
 import pytest
