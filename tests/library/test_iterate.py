@@ -1,6 +1,6 @@
 """iterate(): rows one after the other."""
 
-from __future__ import operator
+from __future__ import annotations
 
 import asyncio
 import contextlib
