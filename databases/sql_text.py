@@ -29,7 +29,7 @@ class TextStatement(Statement):
     ``\:`` stands for a colon, as in SQLAlchemy's ``text()``.
     """
 
-    __slots__ = ("_adapters", "_known", "_names", "_pick", "_text")
+    __slots__ = ("_adapters", "_known", "_names", "_pick", "_single", "_text")
 
     def __init__(self, text: str, dialect: Dialect) -> None:
         names: list[str] = []
@@ -48,6 +48,7 @@ class TextStatement(Statement):
         self._names = names
         self._known = frozenset(names)
         self._pick = itemgetter(*names) if names else None
+        self._single = len(names) == 1
         self._adapters = dialect.adapters
 
     def arguments(self, values: Values | None) -> Sequence[Any]:
@@ -72,7 +73,9 @@ class TextStatement(Statement):
         if len(values) > len(self._known):
             stray = next(name for name in values if name not in self._known)
             raise unknown_bind(stray, self._known, self._text)
-        arguments = picked if len(self._names) > 1 else (picked,)
+        if self._single:
+            return (picked if type(picked) in _PLAIN else self._adapted(picked),)
+        arguments: tuple[Any, ...] = picked
         if _PLAIN.issuperset(map(type, arguments)):
             return arguments
         return [self._adapted(value) for value in arguments]

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_TOGETHER = (Verb.INSERT, Verb.WRITE)
+"""What is committed together with others that wait at the same time."""
+
 _KEPT = 8
 """Idle connections that are kept open for the next transaction."""
 
@@ -124,10 +127,11 @@ class SQLiteBackend:
         statement = bound.statement
         lane, readers = self._lane, self._readers
         if lane is not None and readers is not None and statement.verb is Verb.READ:
-            if lane.admits(statement.sql):
+            conduct = lane.admits(statement.sql)
+            if conduct is not None:
                 if lane.needs_pause:
                     await lane.pause()
-                rows = lane.fetch(bound, limit)
+                rows = lane.fetch(conduct, bound, limit)
                 if rows is not None:
                     return rows
             return await readers.read(partial(lane.trial, bound=bound, limit=limit))
@@ -135,8 +139,11 @@ class SQLiteBackend:
 
     async def execute(self, bound: Bound, site: CallSite) -> int:
         """Run a single statement; return the last inserted id of an INSERT, else the row count."""
+        statement = bound.statement
         job = partial(work.execute, bound=bound)
-        if bound.statement.verb is Verb.READ and self._readers is not None:
+        if statement.verb in _TOGETHER:
+            return await self._write(statement.sql, site, job, Kind.GROUPED)
+        if statement.verb is Verb.READ and self._readers is not None:
             return await self._readers.read(job)
         return await self._run(bound, site, job)
 
@@ -154,14 +161,15 @@ class SQLiteBackend:
                 return await connection.run(bound, site, job)
             finally:
                 connection.release()
-        together = statement.verb is Verb.INSERT or statement.verb is Verb.WRITE
-        kind = Kind.GROUPED if together else Kind.ALONE
+        kind = Kind.GROUPED if statement.verb in _TOGETHER else Kind.ALONE
         return await self._write(statement.sql, site, job, kind)
 
     async def _write(
         self, sql: str, site: CallSite, job: Callable[[EngineConnection], T], kind: Kind
     ) -> T:
-        turn = await self._turns.share(site, sql)
+        turn, waiter = self._turns.share(site, sql)
+        if waiter is not None:
+            await self._turns.wait_for(turn, waiter, site)
         try:
             return await self._writer.run(job, kind)
         finally:

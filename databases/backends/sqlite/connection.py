@@ -94,24 +94,18 @@ class SQLiteConnection:
         usual = self._clean and bound.statement.verb is Verb.READ
         if lane is None or thread is None or not usual:
             return await self.run(bound, site, partial(work.fetch, bound=bound, limit=limit))
-        if lane.admits(bound.statement.sql):
+        conduct = lane.admits(bound.statement.sql)
+        if conduct is not None:
             if lane.needs_pause:
                 await lane.pause()
-            rows = self._fetch_here(lane, thread, bound, limit)
-            if rows is not None:
-                return rows
+            connection = thread.if_idle
+            if connection is not None and connection.in_transaction is self._begun:
+                if self._turn is not None:
+                    self._turn.sql = bound.statement.sql
+                rows = lane.fetch_on(connection, conduct, bound, limit)
+                if rows is not None:
+                    return rows
         return await self.run(bound, site, partial(lane.trial, bound=bound, limit=limit))
-
-    def _fetch_here(
-        self, lane: FastLane, thread: ConnectionThread, bound: Bound, limit: int | None
-    ) -> Rows | None:
-        """Run a short read in this thread; None where the connection's own has to do it."""
-        connection = thread.if_idle
-        if connection is None or connection.in_transaction is not self._begun:
-            return None
-        if self._turn is not None:
-            self._turn.sql = bound.statement.sql
-        return lane.fetch_on(connection, bound, limit)
 
     async def execute(self, bound: Bound, site: CallSite) -> int:
         """Run a statement; return the last inserted id of an INSERT, else the row count."""

@@ -47,8 +47,35 @@ _TRIALS = 2
 _MOST_TRIALS = 1000
 """The same for one that has been too long here again and again."""
 
+_SELDOM = 100
+"""Runs between two that are too long, for which a statement stays: a thread can lose its processor
+for a while at any moment."""
+
 _LOOK_AT_FILE = 0.1
 """Seconds after which it is looked at whether the file is still the same."""
+
+
+class Conduct:
+    """How a statement has behaved."""
+
+    __slots__ = ("late_at", "needed", "runs", "trials")
+
+    def __init__(self) -> None:
+        self.trials = self.needed = _TRIALS
+        """How many short runs on a reader it needs still, and how many it needed last."""
+        self.runs = 0
+        """How often it has run here since it was let in."""
+        self.late_at = 0
+        """Which of those was the last that took too long."""
+
+    def was_late(self) -> None:
+        """It took too long here."""
+        if self.runs - self.late_at > _SELDOM:
+            self.late_at = self.runs
+            self.needed = _TRIALS
+            return
+        self.runs = self.late_at = 0
+        self.trials = self.needed = min(10 * self.needed, _MOST_TRIALS)
 
 
 class FastLane:
@@ -67,22 +94,22 @@ class FastLane:
         self._spent = 0.0
         self._closed = False
         self._waiting: deque[asyncio.Future[None]] = deque()
-        # SQL -> how many more short runs on a reader it needs, and how many it needed last.
-        self._trials: Kept[str, int] = Kept(1000)
-        self._needed: Kept[str, int] = Kept(1000)
+        self._conduct: Kept[str, Conduct] = Kept(1000)
         self._bound(connection)
 
-    def admits(self, sql: str) -> bool:
+    def admits(self, sql: str) -> Conduct | None:
         """Whether a statement has proved short, and this is the event loop it is for."""
-        proved = self._trials.get(sql) == 0 and not self._closed
-        return proved and asyncio.get_running_loop() is self._loop
+        conduct = self._conduct.get(sql)
+        if conduct is None or conduct.trials or self._closed:
+            return None
+        return conduct if asyncio.get_running_loop() is self._loop else None
 
     @property
     def needs_pause(self) -> bool:
         """Whether the event loop should go round before the next read: ``await lane.pause()``."""
         return self._spent > _SPENT
 
-    def fetch(self, bound: Bound, limit: int | None) -> Rows | None:
+    def fetch(self, conduct: Conduct, bound: Bound, limit: int | None) -> Rows | None:
         """Run a statement; None where it has to be done by a reader after all."""
         now = time.perf_counter()
         if now > self._look_at:
@@ -90,15 +117,15 @@ class FastLane:
             if has_moved(self._connection):
                 self.close()
                 return None
-        return self._fetch(self._connection, bound, limit)
+        return self._fetch(self._connection, conduct, bound, limit)
 
     def fetch_on(
-        self, connection: EngineConnection, bound: Bound, limit: int | None
+        self, connection: EngineConnection, conduct: Conduct, bound: Bound, limit: int | None
     ) -> Rows | None:
         """The same on somebody's own connection, which nothing else uses at this moment."""
         self._bound(connection)
         try:
-            return self._fetch(connection, bound, limit)
+            return self._fetch(connection, conduct, bound, limit)
         finally:
             connection.set_progress_handler(None, 0)
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _NO_LIMIT)
@@ -108,7 +135,9 @@ class FastLane:
         connection.set_progress_handler(self._is_late, _STEPS)
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
 
-    def _fetch(self, connection: EngineConnection, bound: Bound, limit: int | None) -> Rows | None:
+    def _fetch(
+        self, connection: EngineConnection, conduct: Conduct, bound: Bound, limit: int | None
+    ) -> Rows | None:
         started = time.perf_counter()
         self._stop_at = started + _DEADLINE
         rows = None
@@ -119,8 +148,9 @@ class FastLane:
             pass
         took = time.perf_counter() - started
         self._spent += took
+        conduct.runs += 1
         if rows is None or took > _DEADLINE:
-            self._keep_out(bound.statement.sql)
+            conduct.was_late()
         return rows
 
     def trial(self, connection: EngineConnection, bound: Bound, limit: int | None) -> Rows:
@@ -130,8 +160,10 @@ class FastLane:
         rows = work.fetch(connection, bound, limit)
         if time.thread_time() - started < SHORT:
             sql = bound.statement.sql
-            left = self._trials.get(sql, _TRIALS)
-            self._trials[sql] = max(0, left - 1)
+            conduct = self._conduct.get(sql)
+            if conduct is None:
+                conduct = self._conduct[sql] = Conduct()
+            conduct.trials = max(0, conduct.trials - 1)
         return rows
 
     def close(self) -> None:
@@ -141,10 +173,6 @@ class FastLane:
 
     def _is_late(self) -> bool:
         return time.perf_counter() > self._stop_at
-
-    def _keep_out(self, sql: str) -> None:
-        needed = min(10 * self._needed.get(sql, _TRIALS), _MOST_TRIALS)
-        self._trials[sql] = self._needed[sql] = needed
 
     async def pause(self) -> None:
         """Wait until the event loop has gone round; tasks that wait here go on one by one."""

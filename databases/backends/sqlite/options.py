@@ -6,7 +6,7 @@ import difflib
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from databases.exceptions import InvalidURLError, UnknownOptionError
 
@@ -130,10 +130,10 @@ class SQLiteOptions:
 
     def once_connected(self) -> SQLiteOptions:
         """The same for later connections: they must not make a new file where it was removed."""
-        if self.path is None or "mode=" in self.address:
+        query = urlsplit(self.address).query
+        if self.path is None or "mode" in parse_qs(query):
             return self
-        joint = "&" if "?" in self.address else "?"
-        return replace(self, address=f"{self.address}{joint}mode=rw")
+        return replace(self, address=f"{self.address}{'&' if query else '?'}mode=rw")
 
 
 def _number(name: str, given: Mapping[str, Any]) -> float:

@@ -99,14 +99,16 @@ class Turns:
                 self._open = None
             waiter = self._wait_in_line(turn, turn)
             self._waiting.append(turn)
-        await self._come(turn, waiter, site)
+        await self.wait_for(turn, waiter, site)
         return turn
 
-    async def share(self, site: CallSite, sql: str) -> SharedTurn:
-        """Wait for the next turn of single statements; to be given back like any other.
+    def share(self, site: CallSite, sql: str) -> tuple[SharedTurn, asyncio.Future[None] | None]:
+        """Take part in the next turn of single statements; to be given back like any other.
+
+        Returns:
+            The turn, and what to ``wait_for()`` first; None where it has come already.
 
         Raises:
-            WaitTimeoutError: as for ``take()``.
             StateError: as for ``take()``.
         """
         waiter = None
@@ -124,9 +126,7 @@ class Turns:
                 waiter = self._wait_in_line(turn, Turn(site))
             turn.members += 1
             turn.site, turn.sql = site, sql
-        if waiter is not None:
-            await self._come(turn, waiter, site)
-        return turn
+        return turn, waiter
 
     def give(self, turn: Turn) -> None:
         """Give a turn back, or stop waiting for it."""
@@ -161,8 +161,12 @@ class Turns:
         turn.waiters.append(waiter)
         return waiter
 
-    async def _come(self, turn: Turn, waiter: asyncio.Future[None], site: CallSite) -> None:
-        """Wait until a turn has come; if it does not, it is given back."""
+    async def wait_for(self, turn: Turn, waiter: asyncio.Future[None], site: CallSite) -> None:
+        """Wait until a turn has come; if it does not, it is given back.
+
+        Raises:
+            WaitTimeoutError: after ``timeout`` seconds; the message names the holder.
+        """
         try:
             async with asyncio.timeout(self._timeout):
                 await waiter

@@ -73,7 +73,7 @@ class Job(NamedTuple):
     @property
     def is_wanted(self) -> bool:
         """Whether anybody waits for it still."""
-        return self.kind is Kind.ESSENTIAL or self.future is None or not self.future.cancelled()
+        return self.future is None or not self.future.cancelled() or self.kind is Kind.ESSENTIAL
 
 
 class Answer(NamedTuple):
@@ -343,6 +343,7 @@ class ConnectionThread:
     def _opened(self) -> EngineConnection:
         if self._connection is None:
             self._connection = open_connection(self._options)
+            self._options = self._options.once_connected()
         return self._connection
 
     def _close(self) -> None:
