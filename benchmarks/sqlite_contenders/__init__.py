@@ -1,0 +1,1 @@
+"""What benchmarks/sqlite.py compares: a module for each contender, each run as a process."""
