@@ -50,14 +50,14 @@ class Compiler:
             BindError: where names and values do not fit together.
         """
         if isinstance(query, str):
-            text = self._text(query)
+            text = self._texts.get(query) or self._text(query)
             return Bound(text, text.arguments(values))
         return self._compiler(query).bind(query, values)
 
     def bind_many(self, query: Query, rows: Iterable[Values]) -> list[Batch]:
         """Make a query and many rows of values ready; rows with the same names share a batch."""
         if isinstance(query, str):
-            text = self._text(query)
+            text = self._texts.get(query) or self._text(query)
             return [Batch(text, [text.arguments(values) for values in rows])]
         compiler = self._compiler(query)
         batches: list[Batch] = []
@@ -69,11 +69,9 @@ class Compiler:
         return batches
 
     def _text(self, query: str) -> TextStatement:
-        statement = self._texts.get(query)
-        if statement is None:
-            statement = TextStatement(query, self._dialect)
-            if len(query) <= _LONGEST_KEPT:
-                self._texts[query] = statement
+        statement = TextStatement(query, self._dialect)
+        if len(query) <= _LONGEST_KEPT:
+            self._texts[query] = statement
         return statement
 
     def _compiler(self, query: object) -> CoreCompiler:

@@ -203,11 +203,11 @@ class Queries:
         runner, compiler = self._runner("fetch_all", site)
         try:
             bound = compiler.bind(query, values)
-            names, rows = await runner.fetch(bound, None, site)
+            result = await runner.fetch(bound, None, site)
         except DatabaseError as error:
             explain(error, site, query)
             raise
-        return bound.statement.shape(names).rows(rows)
+        return result.records()
 
     async def _fetch_one(
         self, site: CallSite, query: Query, values: Values | None
@@ -215,11 +215,12 @@ class Queries:
         runner, compiler = self._runner("fetch_one", site)
         try:
             bound = compiler.bind(query, values)
-            names, rows = await runner.fetch(bound, 1, site)
+            result = await runner.fetch(bound, 1, site)
         except DatabaseError as error:
             explain(error, site, query)
             raise
-        return bound.statement.shape(names).row(rows[0]) if rows else None
+        records = result.records()
+        return records[0] if records else None
 
     async def _fetch_val(
         self, site: CallSite, query: Query, values: Values | None, column: Any
@@ -295,7 +296,6 @@ class RecordIterator:
     """
 
     __slots__ = (
-        "_bound",
         "_cursor",
         "_free",
         "_method",
@@ -347,20 +347,20 @@ class RecordIterator:
                 await self._open()
             if self._cursor is None:
                 raise StopAsyncIteration
-            names, rows = await self._cursor.fetch()
-            if not rows:
+            result = await self._cursor.fetch()
+            if not result.rows:
                 raise StopAsyncIteration
         except BaseException as error:
             self._close()
             if isinstance(error, DatabaseError):
                 explain(error, site, self._query)
             raise
-        self._ready = iter(self._bound.statement.shape(names).rows(rows))
+        self._ready = iter(result.records())
 
     async def _open(self) -> None:
         self._opened = True
         _, compiler = self._queries._runner(self._method.rpartition(".")[2], self._site)
-        self._bound = bound = compiler.bind(self._query, self._values)
+        bound = compiler.bind(self._query, self._values)
         self._cursor, self._free = await self._queries._open_cursor(bound, self._method, self._site)
 
     async def aclose(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Shape:
         locate: finds a SQLAlchemy column's position, for rows of Core expressions.
     """
 
-    __slots__ = ("_decoded", "_locate", "names", "positions", "record")
+    __slots__ = ("_decoded", "_locate", "decodes", "names", "positions", "record")
 
     def __init__(
         self,
@@ -36,6 +36,7 @@ class Shape:
         # Where a name occurs twice the last column has it, as in databases 0.9.
         self.positions = {name: position for position, name in enumerate(names)}
         self._decoded = [(i, f) for i, f in enumerate(processors) if f is not None]
+        self.decodes = bool(self._decoded)
         self._locate = locate
         self.record: type[_Row] = _Row if _TAKEN.isdisjoint(names) else _ShadowedRow
 
@@ -53,6 +54,16 @@ class Shape:
             return [self.row(values) for values in rows]
         record = self.record
         return [record(self, values) for values in rows]
+
+    def result(self, rows: list[Any]) -> Result:
+        """Make the records where the rows were fetched, in whatever thread that is.
+
+        Unless values have to be decoded: that may be a user's own code, a ``TypeDecorator``, and
+        is left to the task that asked for them.
+        """
+        if self.decodes:
+            return Result(self, rows, False)
+        return Result(self, self.rows(rows), True)
 
     def position(self, column: object) -> int:
         """Find a SQLAlchemy column's position.
@@ -75,6 +86,18 @@ class Shape:
     def listed(self) -> str:
         """The names for a message."""
         return f"its columns are {', '.join(self.names)}"
+
+
+class Result(NamedTuple):
+    """The rows of a query, as records or as what they will be made of."""
+
+    shape: Shape
+    rows: list[Any]
+    finished: bool
+
+    def records(self) -> list[Record]:
+        """Return the records; called in the task that asked for them."""
+        return self.rows if self.finished else self.shape.rows(self.rows)
 
 
 class _MissingColumn(KeyError):

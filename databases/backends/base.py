@@ -8,28 +8,22 @@ connection for a while (``connection()``, ``transaction()``, ``iterate()``) acqu
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from databases.pending import CallSite
+    from databases.records import Result
     from databases.statements import Batch, Bound, Dialect
     from databases.url import DatabaseURL
-
-
-class Rows(NamedTuple):
-    """What a driver gives for a query: the columns' names, and the rows as sequences."""
-
-    names: tuple[str, ...]
-    rows: Sequence[Sequence[Any]]
 
 
 class Runner(Protocol):
     """Runs statements. Driver errors are raised adopted into our tree (``exceptions.adopt``)."""
 
-    async def fetch(self, bound: Bound, limit: int | None, site: CallSite) -> Rows:
+    async def fetch(self, bound: Bound, limit: int | None, site: CallSite) -> Result:
         """Run a statement and return its rows, at most ``limit`` of them; None means all."""
         ...
 
@@ -45,7 +39,7 @@ class Runner(Protocol):
 class Cursor(Protocol):
     """An open result that is read piece by piece."""
 
-    async def fetch(self) -> Rows:
+    async def fetch(self) -> Result:
         """Return the next rows, a bounded number; none at the end."""
         ...
 

@@ -11,7 +11,6 @@ import asyncio
 from functools import partial
 from typing import Any, TypeVar
 
-from databases.backends.base import Rows
 from databases.backends.sqlite import work
 from databases.backends.sqlite.adapters import ADAPTERS
 from databases.backends.sqlite.connection import SQLiteConnection
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from databases.backends.sqlite.inserts import EngineConnection
     from databases.pending import CallSite
+    from databases.records import Result
     from databases.statements import Batch, Bound
     from databases.url import DatabaseURL
 
@@ -122,7 +122,7 @@ class SQLiteBackend:
         # Last, because it takes the write-ahead log into the file and removes it.
         await writer.close()
 
-    async def fetch(self, bound: Bound, limit: int | None, site: CallSite) -> Rows:
+    async def fetch(self, bound: Bound, limit: int | None, site: CallSite) -> Result:
         """Run a single statement and return its rows."""
         statement = bound.statement
         lane, readers = self._lane, self._readers
@@ -131,9 +131,9 @@ class SQLiteBackend:
             if conduct is not None:
                 if lane.needs_pause:
                     await lane.pause()
-                rows = lane.fetch(conduct, bound, limit)
-                if rows is not None:
-                    return rows
+                result = lane.fetch(conduct, bound, limit)
+                if result is not None:
+                    return result
             return await readers.read(partial(lane.trial, bound=bound, limit=limit))
         return await self._run(bound, site, partial(work.fetch, bound=bound, limit=limit))
 

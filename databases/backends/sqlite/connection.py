@@ -6,28 +6,29 @@ import asyncio
 from functools import partial
 from typing import Any, TypeVar
 
-from databases.backends.base import Cursor, Rows
+from databases.backends.base import Cursor
 from databases.backends.sqlite import work
 from databases.backends.sqlite.raw import RawConnection
 from databases.backends.sqlite.worker import Kind
 from databases.exceptions import UnknownOptionError
+from databases.records import Result
 from databases.verbs import Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping
 
     from databases.backends.sqlite.inserts import EngineConnection
     from databases.backends.sqlite.lane import FastLane
     from databases.backends.sqlite.turns import Turn, Turns
     from databases.backends.sqlite.worker import ConnectionThread
     from databases.pending import CallSite
-    from databases.statements import Batch, Bound
+    from databases.statements import Batch, Bound, Statement
 
 T = TypeVar("T")
 
-_FIRST, _NEXT = 100, 500
+_FIRST, _NEXT = 100, 1000
 """Rows that a cursor reads at a time: when it is opened, and after that."""
 
 
@@ -87,7 +88,7 @@ class SQLiteConnection:
                     self._thread = await self._lend()
         return self._thread
 
-    async def fetch(self, bound: Bound, limit: int | None, site: CallSite) -> Rows:
+    async def fetch(self, bound: Bound, limit: int | None, site: CallSite) -> Result:
         """Run a statement and return its rows."""
         lane, thread = self._lane, self._thread
         # What a user has changed in the session may be what the lane would change.
@@ -102,9 +103,9 @@ class SQLiteConnection:
             if connection is not None and connection.in_transaction is self._begun:
                 if self._turn is not None:
                     self._turn.sql = bound.statement.sql
-                rows = lane.fetch_on(connection, conduct, bound, limit)
-                if rows is not None:
-                    return rows
+                result = lane.fetch_on(connection, conduct, bound, limit)
+                if result is not None:
+                    return result
         return await self.run(bound, site, partial(lane.trial, bound=bound, limit=limit))
 
     async def execute(self, bound: Bound, site: CallSite) -> int:
@@ -124,13 +125,13 @@ class SQLiteConnection:
         opened: list[sqlite3.Cursor] = []
         open_cursor = partial(work.open_cursor, bound=bound, opened=opened, count=_FIRST)
         try:
-            rows = await self.run(bound, site, open_cursor)
+            first = await self.run(bound, site, open_cursor)
         except BaseException:
             # Cancelled, it may be open all the same. A read left open would keep its snapshot, and
             # the next transaction on this connection could not begin: "database is locked".
             thread.post(partial(work.close_cursors, cursors=opened))
             raise
-        return SQLiteCursor(thread, opened[0], rows)
+        return SQLiteCursor(thread, bound.statement, opened[0], first)
 
     async def run(self, bound: Bound, site: CallSite, job: Callable[[EngineConnection], T]) -> T:
         """Do the job of a statement, in its turn if it may write."""
@@ -271,33 +272,39 @@ class SQLiteCursor:
 
     Args:
         thread: the thread that the cursor belongs to.
+        statement: what it runs.
         cursor: the driver's cursor.
         first: the first rows.
     """
 
     def __init__(
-        self, thread: ConnectionThread, cursor: sqlite3.Cursor, first: Sequence[Sequence[Any]]
+        self,
+        thread: ConnectionThread,
+        statement: Statement,
+        cursor: sqlite3.Cursor,
+        first: Result,
     ) -> None:
         self._thread = thread
+        self._statement = statement
         self._cursor: sqlite3.Cursor | None = cursor
-        self._names = work.column_names(cursor)
-        self._first: Sequence[Sequence[Any]] | None = first
-        self._wanted = _FIRST
+        self._first: Result | None = first
+        self._end = Result(first.shape, [], True)
 
-    async def fetch(self) -> Rows:
+    async def fetch(self) -> Result:
         """Return the next rows; none at the end."""
-        cursor, first = self._cursor, self._first
+        first, self._first = self._first, None
         if first is not None:
-            self._first = None
-            rows = first
-        elif cursor is None:
-            rows = ()
+            result, wanted = first, _FIRST
+        elif self._cursor is None:
+            return self._end
         else:
-            self._wanted = _NEXT
-            rows = await self._thread.run(lambda _: cursor.fetchmany(_NEXT))
-        if len(rows) < self._wanted:
-            self.close()
-        return Rows(self._names, rows)
+            result, wanted = await self._thread.run(self._next(self._cursor)), _NEXT
+        if len(result.rows) < wanted:
+            self._cursor = None
+        return result
+
+    def _next(self, cursor: sqlite3.Cursor) -> Callable[[sqlite3.Connection], Result]:
+        return partial(work.fetch_more, statement=self._statement, cursor=cursor, count=_NEXT)
 
     def close(self) -> None:
         """Free the cursor."""
@@ -310,18 +317,18 @@ class FetchedCursor:
     """The interface of a cursor over rows that are here already.
 
     Args:
-        rows: the rows.
+        result: the rows.
     """
 
-    def __init__(self, rows: Rows) -> None:
-        self._rows = rows
+    def __init__(self, result: Result) -> None:
+        self._result = result
 
-    async def fetch(self) -> Rows:
+    async def fetch(self) -> Result:
         """Return all rows the first time, none after that."""
-        rows = self._rows
-        self._rows = Rows(rows.names, ())
-        return rows
+        result = self._result
+        self._result = Result(result.shape, [], True)
+        return result
 
     def close(self) -> None:
         """Drop the rows."""
-        self._rows = Rows((), ())
+        self._result = Result(self._result.shape, [], True)

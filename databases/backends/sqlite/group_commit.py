@@ -47,12 +47,12 @@ def run(
     answers: list[Answer] = []
     try:
         connection.execute("BEGIN IMMEDIATE").close()
-        for job in jobs:
+        for number, job in enumerate(jobs):
             answers.append(attempt(job))
             if not connection.in_transaction:
                 # OR ROLLBACK, RAISE(ROLLBACK), a full disk or an interrupt undid those before it.
-                undone = _succeeded(jobs, answers)
-                return Outcome(_errors(answers), [undone, jobs[len(answers) :]])
+                # It may have failed because of them, and they are not certain to come back.
+                return Outcome([], [jobs[:number], [job], jobs[number + 1 :]])
         connection.execute("COMMIT").close()
     except BaseException as error:
         if connection.in_transaction:
@@ -61,7 +61,7 @@ def run(
             raise
         if isinstance(error, sqlite3.IntegrityError):
             # A deferred constraint, which is checked now: alone, only its own statement fails.
-            return Outcome(_errors(answers), [[job] for job in _succeeded(jobs, answers)])
+            return Outcome([], [[job] for job in jobs])
         # These frames know the jobs, whose futures will know the error: no cycle.
         error = error.with_traceback(None)
         return Outcome(
@@ -72,12 +72,3 @@ def run(
             [],
         )
     return Outcome(answers, [])
-
-
-def _errors(answers: list[Answer]) -> list[Answer]:
-    return [answer for answer in answers if answer.error is not None]
-
-
-def _succeeded(jobs: list[Job], answers: list[Answer]) -> list[Job]:
-    pairs = zip(jobs, answers, strict=False)
-    return [job for job, answer in pairs if answer.error is None]

@@ -19,8 +19,8 @@ from databases.statements import Kept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from databases.backends.base import Rows
     from databases.backends.sqlite.inserts import EngineConnection
+    from databases.records import Result
     from databases.statements import Bound
 
 SHORT = 0.000_1
@@ -92,6 +92,8 @@ class FastLane:
         self._stop_at = 0.0
         self._look_at = 0.0
         self._spent = 0.0
+        self.needs_pause = False
+        """Whether the event loop should go round before the next read: ``await lane.pause()``."""
         self._closed = False
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._conduct: Kept[str, Conduct] = Kept(1000)
@@ -104,24 +106,13 @@ class FastLane:
             return None
         return conduct if asyncio.get_running_loop() is self._loop else None
 
-    @property
-    def needs_pause(self) -> bool:
-        """Whether the event loop should go round before the next read: ``await lane.pause()``."""
-        return self._spent > _SPENT
-
-    def fetch(self, conduct: Conduct, bound: Bound, limit: int | None) -> Rows | None:
+    def fetch(self, conduct: Conduct, bound: Bound, limit: int | None) -> Result | None:
         """Run a statement; None where it has to be done by a reader after all."""
-        now = time.perf_counter()
-        if now > self._look_at:
-            self._look_at = now + _LOOK_AT_FILE
-            if has_moved(self._connection):
-                self.close()
-                return None
         return self._fetch(self._connection, conduct, bound, limit)
 
     def fetch_on(
         self, connection: EngineConnection, conduct: Conduct, bound: Bound, limit: int | None
-    ) -> Rows | None:
+    ) -> Result | None:
         """The same on somebody's own connection, which nothing else uses at this moment."""
         self._bound(connection)
         try:
@@ -137,23 +128,29 @@ class FastLane:
 
     def _fetch(
         self, connection: EngineConnection, conduct: Conduct, bound: Bound, limit: int | None
-    ) -> Rows | None:
+    ) -> Result | None:
         started = time.perf_counter()
         self._stop_at = started + _DEADLINE
-        rows = None
+        result = None
         try:
-            rows = work.fetch(connection, bound, limit)
+            result = work.fetch(connection, bound, limit)
         except sqlite3.Error:
             # Too long, a value too long, or locked. Any other error is the reader's to raise.
             pass
         took = time.perf_counter() - started
         self._spent += took
+        self.needs_pause = self._spent > _SPENT
         conduct.runs += 1
-        if rows is None or took > _DEADLINE:
+        if result is None or took > _DEADLINE:
             conduct.was_late()
-        return rows
+        if started > self._look_at:
+            self._look_at = started + _LOOK_AT_FILE
+            if has_moved(self._connection):
+                self.close()
+                return None
+        return result
 
-    def trial(self, connection: EngineConnection, bound: Bound, limit: int | None) -> Rows:
+    def trial(self, connection: EngineConnection, bound: Bound, limit: int | None) -> Result:
         """Run a statement on a reader, in its thread, and see whether it is short."""
         # The thread's own time: waiting for the interpreter says nothing about the statement.
         started = time.thread_time()
@@ -184,6 +181,7 @@ class FastLane:
 
     def _begin_round(self) -> None:
         self._spent = 0.0
+        self.needs_pause = False
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():

@@ -6,7 +6,6 @@ import re
 import sqlite3
 from typing import TypeVar
 
-from databases.backends.base import Rows
 from databases.backends.sqlite.faults import moved
 from databases.backends.sqlite.opening import has_moved
 from databases.exceptions import TransactionStateError, combined
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from databases.backends.sqlite.inserts import EngineConnection
+    from databases.records import Result
     from databases.statements import Batch, Bound, Statement
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ def changes_session(statement: Statement) -> bool:
     return words[0] not in _SCHEMA or temporary
 
 
-def fetch(connection: sqlite3.Connection, bound: Bound, limit: int | None) -> Rows:
+def fetch(connection: sqlite3.Connection, bound: Bound, limit: int | None) -> Result:
     """Run a statement and take its rows."""
     statement, arguments = bound
     cursor = connection.execute(statement.sql, arguments)
@@ -49,7 +49,7 @@ def fetch(connection: sqlite3.Connection, bound: Bound, limit: int | None) -> Ro
         else:
             # What writes has to be run to its end, or its failure would go unseen.
             rows = cursor.fetchall()[:limit]
-        return Rows(column_names(cursor), rows)
+        return statement.shape(column_names(cursor)).result(rows)
     finally:
         cursor.close()
 
@@ -61,10 +61,21 @@ def wait_for_locks(connection: EngineConnection) -> None:
 
 def open_cursor(
     connection: sqlite3.Connection, bound: Bound, opened: list[sqlite3.Cursor], count: int
-) -> Sequence[Sequence[Any]]:
+) -> Result:
     """Start a statement, add its cursor to ``opened``, and take the first of its rows."""
     opened.append(connection.execute(bound.statement.sql, bound.arguments))
-    return opened[-1].fetchmany(count)
+    return fetch_more(connection, bound.statement, opened[-1], count)
+
+
+def fetch_more(
+    connection: sqlite3.Connection, statement: Statement, cursor: sqlite3.Cursor, count: int
+) -> Result:
+    """Take the next rows of a statement, ``count`` of them unless it ends before; end it then."""
+    rows = cursor.fetchmany(count)
+    shape = statement.shape(column_names(cursor))
+    if len(rows) < count:
+        cursor.close()
+    return shape.result(rows)
 
 
 def close_cursors(connection: sqlite3.Connection, cursors: list[sqlite3.Cursor]) -> None:
