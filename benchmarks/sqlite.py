@@ -4,8 +4,8 @@ Each contender is a process with a file of its own, with the same rows in it, an
 so that what an INSERT has answered survives a loss of power. Ours and databases 0.9.0 have the file
 as they make it themselves: in WAL mode, and with SQLite's older rollback journal. The others, who
 leave that choice to their users, have it in WAL mode, and so has databases 0.9.0 a second time.
-They measure in turns within a round. What counts is the median of the rounds, and for a ratio the median of the
-ratios within each round, because a busy machine changes from one round to the next.
+They measure in turns within a round. What counts is the median of the rounds, and for a ratio the
+median of the ratios within each round, because a busy machine changes from one round to the next.
 
     scripts/bench sqlite [--rounds 5] [--seconds 1] [--only point1,insert100] [--no-chart]
 

@@ -168,7 +168,7 @@ async def test_another_event_loop_gets_its_rows_from_the_readers(users: Database
 
     thread = threading.Thread(target=lambda: asyncio.run(read()))
     thread.start()
-    while thread.is_alive():
+    while thread.is_alive():  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     assert found == ["Ada"] * 10
 

@@ -23,6 +23,12 @@ def path_of(url: str) -> Path:
     return Path(url.removeprefix("sqlite:///"))
 
 
+def files_of(url: str) -> list[Path]:
+    """The database's file and what SQLite keeps beside it."""
+    path = path_of(url)
+    return list(path.parent.glob(f"{path.name}*"))
+
+
 def told(error: BaseException) -> str:
     return "\n".join([str(error), *getattr(error, "__notes__", ())])
 
@@ -88,7 +94,7 @@ async def test_a_file_that_was_removed_is_noticed_and_used_again_once_it_is_back
     # As an administrator does it who moves all that belongs to the database.
     aside = tmp_path / "aside"
     aside.mkdir()
-    for file in tmp_path.glob("test.db*"):
+    for file in files_of(file_url):
         shutil.move(file, aside)
     with pytest.raises(exceptions.OperationalError) as caught:
         await file_database.execute(INSERT, {"name": "lost"})
@@ -115,7 +121,7 @@ async def test_a_file_that_another_took_the_place_of_is_left(
     new = sqlite3.connect(tmp_path / "new.db")
     new.executescript("CREATE TABLE users (id INTEGER PRIMARY KEY, name); PRAGMA user_version = 7")
     new.close()
-    for file in tmp_path.glob("test.db*"):
+    for file in files_of(file_url):
         file.unlink()
     (tmp_path / "new.db").rename(path)
     assert await file_database.execute(INSERT, {"name": "Grace"}) == 1
@@ -171,6 +177,12 @@ async def fill(database):
 async def is_exact(database):
     assert await database.fetch_val("SELECT count(*) FROM users") == acknowledged
     assert await database.fetch_val("PRAGMA integrity_check") == "ok"
+
+def files_of(url: str) -> list[Path]:
+    """The database's file and what SQLite keeps beside it."""
+    path = path_of(url)
+    return list(path.parent.glob(f"{path.name}*"))
+
 
 def told(error):
     return chr(10).join([str(error), *error.__notes__])

@@ -10,7 +10,7 @@ import pytest
 
 from databases import Database, exceptions
 
-PRAGMAS = {
+PRAGMAS: dict[str, list[tuple[str, Any]]] = {
     "journal_mode": [("", "wal"), ("?journal_mode=delete", "delete"), ("?journal_mode=WAL", "wal")],
     "synchronous": [("", 2), ("?synchronous=normal", 1), ("?synchronous=extra", 3)],
     "foreign_keys": [("", 0), ("?foreign_keys=on", 1), ("?foreign_keys=1", 1)],
@@ -69,7 +69,7 @@ async def test_no_more_readers_than_asked_for(file_url: str) -> None:
         reads = asyncio.gather(*[database.fetch_val(slow) for _ in range(6)])
         most = 0
         while not reads.done():
-            most = max(most, len(database._engine._backend._readers._threads()))  # type: ignore[union-attr]
+            most = max(most, len(database._engine._backend._readers.threads()))  # type: ignore[union-attr]
             await asyncio.sleep(0.01)
         assert await reads == [300_000] * 6
         assert most <= 2

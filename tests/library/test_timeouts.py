@@ -37,7 +37,7 @@ async def all_threads_are_free(database: Database) -> None:
     backend = database._engine._backend
     threads = [backend._writer, *backend._lent]  # type: ignore[union-attr]
     if backend._readers is not None:  # type: ignore[union-attr]
-        threads += backend._readers._threads()  # type: ignore[union-attr]
+        threads += backend._readers.threads()  # type: ignore[union-attr]
     async with asyncio.timeout(5):
         while any(thread.busy_for for thread in threads):  # noqa: ASYNC110
             await asyncio.sleep(0.001)

@@ -98,8 +98,12 @@ class SQLiteBackend:
         except BaseException:
             self._writer.stop()
             raise
-        self._lane = FastLane(lane, asyncio.get_running_loop())
+        self._lane = FastLane(lane, asyncio.get_running_loop(), self._is_at_work)
         self._readers = readers
+
+    def _is_at_work(self) -> bool:
+        threads = [self._writer, *self._lent, *(self._readers.threads() if self._readers else ())]
+        return any(thread.is_at_work for thread in threads)
 
     async def disconnect(self) -> None:
         """Close all connections once the statements under way are done."""

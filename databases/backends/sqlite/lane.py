@@ -19,6 +19,8 @@ from databases.statements import Kept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from databases.backends.sqlite.inserts import EngineConnection
     from databases.records import Result
     from databases.statements import Bound
@@ -38,8 +40,12 @@ _LONGEST = 100_000
 _NO_LIMIT = 2**31 - 1
 """More than SQLite's own limit, which it then takes instead."""
 
-_SPENT = 0.000_25
+_ROUND = 0.000_2
 """Seconds of reading after which the event loop goes round before the next read."""
+
+_REST = 0.001
+"""Seconds for which reads rest, after about as long a time, while the engine's threads are at work:
+they would hardly ever find the interpreter free."""
 
 _TRIALS = 2
 """Short runs on a reader before a statement is let in."""
@@ -84,14 +90,21 @@ class FastLane:
     Args:
         connection: a connection for these reads alone.
         loop: the event loop; in others nothing is let in.
+        others_at_work: tells whether threads of the engine are at work.
     """
 
-    def __init__(self, connection: EngineConnection, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        connection: EngineConnection,
+        loop: asyncio.AbstractEventLoop,
+        others_at_work: Callable[[], bool],
+    ) -> None:
         self._connection = connection
+        self._others_at_work = others_at_work
         self._loop: asyncio.AbstractEventLoop = loop
         self._stop_at = 0.0
         self._look_at = 0.0
-        self._spent = 0.0
+        self._spent = self._since_rest = 0.0
         self.needs_pause = False
         """Whether the event loop should go round before the next read: ``await lane.pause()``."""
         self._closed = False
@@ -139,7 +152,7 @@ class FastLane:
             pass
         took = time.perf_counter() - started
         self._spent += took
-        self.needs_pause = self._spent > _SPENT
+        self.needs_pause = self._spent > _ROUND
         conduct.runs += 1
         if result is None or took > _DEADLINE:
             conduct.was_late()
@@ -176,10 +189,19 @@ class FastLane:
         waiter = self._loop.create_future()
         self._waiting.append(waiter)
         if len(self._waiting) == 1:
-            self._loop.call_soon(self._begin_round)
+            self._go_round()
         await waiter
 
+    def _go_round(self) -> None:
+        if self._since_rest > _REST and self._others_at_work():
+            self._since_rest = 0.0
+            self._loop.call_later(_REST, self._begin_round)
+        else:
+            self._loop.call_soon(self._begin_round)
+
     def _begin_round(self) -> None:
+        # Half of the time that passes here is SQLite's, the rest is Python's.
+        self._since_rest += 2 * self._spent
         self._spent = 0.0
         self.needs_pause = False
         while self._waiting:
@@ -188,4 +210,4 @@ class FastLane:
                 waiter.set_result(None)
                 break
         if self._waiting:
-            self._loop.call_soon(self._begin_round)
+            self._go_round()

@@ -58,7 +58,7 @@ class Readers:
         try:
             return await future
         except asyncio.CancelledError:
-            for thread in self._threads():
+            for thread in self.threads():
                 thread.interrupt(future)
             raise
         finally:
@@ -67,10 +67,11 @@ class Readers:
 
     async def close(self) -> None:
         """Close all connections once the reads under way are done."""
-        for closed in [thread.close() for thread in self._threads()]:
+        for closed in [thread.close() for thread in self.threads()]:
             await closed
 
-    def _threads(self) -> list[ConnectionThread]:
+    def threads(self) -> list[ConnectionThread]:
+        """The threads of all connections that are open."""
         return [self._first, *self._others]
 
     def _watch(self) -> None:
@@ -85,7 +86,7 @@ class Readers:
         if self._inbox.empty() or self._first.closing:
             return
         self._others = [thread for thread in self._others if not thread.ended]
-        threads = self._threads()
+        threads = self.threads()
         if len(threads) < self._options.readers and all(
             thread.busy_for >= _LONG for thread in threads
         ):

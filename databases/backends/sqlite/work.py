@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import time
 from typing import TypeVar
 
 from databases.backends.sqlite.faults import moved
 from databases.backends.sqlite.opening import has_moved
 from databases.exceptions import TransactionStateError, combined
+from databases.records import Result
 from databases.verbs import Verb, leading_words
 
 TYPE_CHECKING = False
@@ -17,12 +19,18 @@ if TYPE_CHECKING:
     from typing import Any
 
     from databases.backends.sqlite.inserts import EngineConnection
-    from databases.records import Result
     from databases.statements import Batch, Bound, Statement
 
 T = TypeVar("T")
 
 _SCHEMA = {"CREATE", "DROP", "ALTER", "REINDEX", "ANALYZE", "VACUUM"}
+_AT_ONCE = 1024
+"""Rows of a result that are fetched at once."""
+
+_BREATH = 0.000_05
+"""Seconds between two such pieces, for which the interpreter is free. SQLite lets go of it at every
+row as well, but for too short a time for the event loop to wake up and take it."""
+
 _RETURNS = re.compile(r"\bRETURNING\b", re.IGNORECASE)
 
 
@@ -42,14 +50,17 @@ def fetch(connection: sqlite3.Connection, bound: Bound, limit: int | None) -> Re
     statement, arguments = bound
     cursor = connection.execute(statement.sql, arguments)
     try:
-        if limit is None:
-            rows = cursor.fetchall()
-        elif statement.verb is Verb.READ:
-            rows = cursor.fetchmany(limit)
-        else:
-            # What writes has to be run to its end, or its failure would go unseen.
-            rows = cursor.fetchall()[:limit]
-        return statement.shape(column_names(cursor)).result(rows)
+        shape = statement.shape(column_names(cursor))
+        if limit is not None and statement.verb is Verb.READ:
+            return shape.result(cursor.fetchmany(limit))
+        rows = cursor.fetchmany(_AT_ONCE)
+        result = shape.result(rows)
+        while len(rows) == _AT_ONCE:
+            time.sleep(_BREATH)
+            rows = cursor.fetchmany(_AT_ONCE)
+            result.rows.extend(shape.result(rows).rows)
+        # What writes has to be run to its end, or its failure would go unseen.
+        return result if limit is None else Result(shape, result.rows[:limit], result.finished)
     finally:
         cursor.close()
 

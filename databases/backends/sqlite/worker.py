@@ -215,6 +215,11 @@ class ConnectionThread:
         return None if self._given != self._done or self.closing else self._connection
 
     @property
+    def is_at_work(self) -> bool:
+        """Whether it does anything at this moment."""
+        return self._busy_since != math.inf
+
+    @property
     def busy_for(self) -> float:
         """Seconds for which the present piece of work has been going on; 0 where there is none."""
         return max(0.0, time.perf_counter() - self._busy_since)
