@@ -178,12 +178,6 @@ async def is_exact(database):
     assert await database.fetch_val("SELECT count(*) FROM users") == acknowledged
     assert await database.fetch_val("PRAGMA integrity_check") == "ok"
 
-def files_of(url: str) -> list[Path]:
-    """The database's file and what SQLite keeps beside it."""
-    path = path_of(url)
-    return list(path.parent.glob(f"{path.name}*"))
-
-
 def told(error):
     return chr(10).join([str(error), *error.__notes__])
 """
