@@ -43,9 +43,25 @@ class Holding:
         """The task, while it exists."""
         return None if self._task is None else self._task()
 
+    def is_for_ever(self, waiting: asyncio.Task[Any]) -> bool:
+        """Whether the task that holds it awaits one that waits for it, and so cannot let go.
+
+        As far as asyncio tells: ``await task``, ``gather()``, and tasks that are awaited by those.
+        """
+        task = self.task
+        return task is not None and _awaits(task, waiting)
+
     def __str__(self) -> str:
         task = self.task
         name = "a task that has ended" if task is None else task.get_name()
         held = time.monotonic() - self._since
         sql = f"\n  Its last SQL: {shortened(self.sql)}" if self.sql else ""
         return f"{name}, for {held:.1f} s\n  {self.site}{sql}"
+
+
+def _awaits(task: asyncio.Future[Any], other: asyncio.Task[Any]) -> bool:
+    awaited = getattr(task, "_fut_waiter", None)
+    for future in (awaited, *getattr(awaited, "_children", ())):
+        if future is not None and (future is other or _awaits(future, other)):
+            return True
+    return False

@@ -82,8 +82,10 @@ async def test_what_it_waited_for_is_named(database: Database) -> None:
     async with database.transaction():
         await database.execute("INSERT INTO users (name) VALUES ('Ada')")
         write = database.execute("INSERT INTO users (name) VALUES ('Grace')", timeout=0.05)
-        with pytest.raises(exceptions.QueryTimeoutError) as caught:
-            await asyncio.create_task(write)
+        task = asyncio.create_task(write)
+        await asyncio.wait([task])
+    with pytest.raises(exceptions.QueryTimeoutError) as caught:
+        await task
     assert "SQLite's writer is held by Task-" in str(caught.value)
     assert "INSERT INTO users (name) VALUES ('Ada')" in str(caught.value)
     assert await database.fetch_val("SELECT count(*) FROM users") == 1

@@ -261,8 +261,9 @@ async def test_waiting_too_long_names_who_holds_the_writer(file_url: str) -> Non
         async with database.transaction():
             await database.execute(INSERT, {"name": "Ada"})
             waiting = asyncio.create_task(database.execute(INSERT, {"name": "Grace"}))
-            with pytest.raises(exceptions.WaitTimeoutError) as caught:
-                await waiting
+            await asyncio.wait([waiting])
+        with pytest.raises(exceptions.WaitTimeoutError) as caught:
+            await waiting
         message = str(caught.value)
         assert isinstance(caught.value, TimeoutError)
         # What is ready to meet a locked database is ready for this.
@@ -289,6 +290,41 @@ async def test_a_task_that_would_wait_for_itself_is_told_at_once(file_database: 
         with pytest.raises(exceptions.StateError, match="wait for itself"):
             await handed_over[0].execute(INSERT, {"name": "Ada"})
     await task
+
+
+async def test_a_task_that_is_awaited_inside_the_transaction_it_waits_for_is_told_at_once(
+    database: Database,
+) -> None:
+    async def write() -> int:
+        return int(await database.execute(INSERT, {"name": "Ada"}))
+
+    async def begin() -> None:
+        async with database.transaction():
+            pass
+
+    async def further_down() -> None:
+        await asyncio.gather(write())
+
+    for awaited in (
+        lambda: asyncio.create_task(write()),
+        lambda: asyncio.gather(asyncio.sleep(0), write()),
+        lambda: asyncio.gather(begin()),
+        lambda: asyncio.gather(asyncio.create_task(further_down())),
+    ):
+        with pytest.raises(exceptions.StateError, match="would wait for ever") as caught:
+            async with database.transaction():
+                await awaited()
+        assert str(caught.value).count("test_transactions.py") == 1
+    await asyncio.sleep(0)
+    # One that is only started inside waits until the transaction has ended.
+    async with database.transaction():
+        started = asyncio.create_task(write())
+        await asyncio.sleep(0.01)
+    assert await started == 1
+    # On the transaction's own connection they can run side by side.
+    async with database.connection() as connection, connection.transaction():
+        inserts = [connection.execute(INSERT, {"name": name}) for name in ("Grace", "Joan")]
+        assert await asyncio.gather(*inserts) == [2, 3]
 
 
 @pytest.mark.parametrize("moment", [0, 1, 2, 3, 5, 8])

@@ -21,6 +21,19 @@ if TYPE_CHECKING:
     from databases.pending import CallSite
 
 
+_AWAITED_INSIDE = """\
+This would wait for ever: the transaction that holds SQLite's only writer, begun at
+  {site}
+awaits this task before it ends, and other tasks are not part of a task's transaction.
+  wrong:  async with database.transaction():
+              await asyncio.gather(database.execute(...), database.execute(...))
+  right:  async with database.transaction():
+              await database.execute(...)
+              await database.execute(...)
+  or:     async with database.connection() as connection, connection.transaction():
+              await asyncio.gather(connection.execute(...), connection.execute(...))"""
+
+
 class Turn(Holding):
     """One task's turn to write.
 
@@ -36,10 +49,19 @@ class Turn(Holding):
         self.ending = False
         self.waiters: list[asyncio.Future[None]] = []
 
-    def is_held_by(self, other: Turn) -> bool:
-        """Whether the task of another turn holds this one and can do nothing else meanwhile."""
-        task = self.task
-        return task is not None and task is other.task and not self.ending
+    def refuse(self) -> None:
+        """Raise an error where it can never be given back while the present task waits for it."""
+        task = asyncio.current_task()
+        if task is None or self.ending:
+            return
+        if task is self.task:
+            raise StateError(
+                "This task would wait for itself: it holds SQLite's only writer already, in "
+                f"a transaction begun at\n  {self.site}\n"
+                "Use the connection of that transaction, or end it first."
+            )
+        if self.is_for_ever(task):
+            raise StateError(_AWAITED_INSIDE.format(site=self.site))
 
     def wake(self) -> bool:
         """Tell those who wait for it that it has come; False where nobody waits any more."""
@@ -58,9 +80,8 @@ class SharedTurn(Turn):
         super().__init__(site)
         self.members = 0
 
-    def is_held_by(self, other: Turn) -> bool:
-        """Nobody waits for himself here: a task waits for its own statement to end."""
-        return False
+    def refuse(self) -> None:
+        """Never: its statements end whatever their tasks do."""
 
     def __str__(self) -> str:
         last = super().__str__()
@@ -97,7 +118,7 @@ class Turns:
             if self._holder is self._open:
                 # It would never end if statements went on joining it.
                 self._open = None
-            waiter = self._wait_in_line(turn, turn)
+            waiter = self._wait_in_line(turn)
             self._waiting.append(turn)
         await self.wait_for(turn, waiter, site)
         return turn
@@ -119,11 +140,11 @@ class Turns:
                 if self._holder is None:
                     self._holder = turn
                 else:
-                    waiter = self._wait_in_line(turn, turn)
+                    waiter = self._wait_in_line(turn)
                     self._waiting.append(turn)
                 self._open = turn
             elif turn is not self._holder:
-                waiter = self._wait_in_line(turn, Turn(site))
+                waiter = self._wait_in_line(turn)
             turn.members += 1
             turn.site, turn.sql = site, sql
         return turn, waiter
@@ -149,14 +170,9 @@ class Turns:
                 if following is self._open and (self._waiting or self._holder is None):
                     self._open = None
 
-    def _wait_in_line(self, turn: Turn, mine: Turn) -> asyncio.Future[None]:
+    def _wait_in_line(self, turn: Turn) -> asyncio.Future[None]:
         assert self._holder is not None
-        if self._holder.is_held_by(mine):
-            raise StateError(
-                "This task would wait for itself: it holds SQLite's only writer already, in "
-                f"a transaction begun at\n  {self._holder.site}\n"
-                "Use the connection of that transaction, or end it first."
-            )
+        self._holder.refuse()
         waiter = asyncio.get_running_loop().create_future()
         turn.waiters.append(waiter)
         return waiter
