@@ -10,7 +10,7 @@ import sys
 
 from databases.exceptions import QueryTypeError
 from databases.sql_text import TextStatement
-from databases.statements import Batch, Bound, Kept
+from databases.statements import LONGEST_KEPT, Batch, Bound, Kept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 _KEPT = 1000
 """How many statements of each kind are kept."""
-
-_LONGEST_KEPT = 20_000
-"""Characters of SQL text beyond which a statement is not kept: it was generated, for once."""
 
 
 class Compiler:
@@ -70,7 +67,7 @@ class Compiler:
 
     def _text(self, query: str) -> TextStatement:
         statement = TextStatement(query, self._dialect)
-        if len(query) <= _LONGEST_KEPT:
+        if len(query) <= LONGEST_KEPT:
             self._texts[query] = statement
         return statement
 

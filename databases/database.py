@@ -34,8 +34,10 @@ class Database(Queries):
         url: its address, such as ``"sqlite:///./test.db"``; ``"sqlite://"`` is one in memory.
         force_rollback: keep nothing: all tasks share one connection and one transaction, which is
             rolled back at disconnect. For tests.
-        **options: the backend's; they win over the options in the URL. SQLite: ``timeout``, the
-            longest time to wait for another's transaction, in seconds (30).
+        **options: the backend's; they win over the options in the URL. SQLite: ``timeout`` (30),
+            the longest time to wait for another's transaction, in seconds; ``journal_mode``
+            ("wal"), ``synchronous`` ("full"), ``foreign_keys`` (off), ``readers`` (5),
+            ``cache_size`` (pages, negative: KiB), ``mmap_size`` (bytes); see docs/sqlite.md.
 
     Raises:
         InvalidURLError: (a ``TypeError``) where ``url`` is not an address.

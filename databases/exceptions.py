@@ -181,6 +181,14 @@ def _restore(ours: type[DatabaseError], theirs: type[BaseException], args: Any) 
 _COMBINED: dict[tuple[type, type], Any] = {}
 
 
+def disconnected() -> NotConnectedError:
+    """The error for what was under way when the database was disconnected."""
+    return NotConnectedError(
+        "The database was disconnected while this was under way: "
+        "let queries finish before `await database.disconnect()`"
+    )
+
+
 def adopt(error: BaseException, ours: type[DriverError]) -> BaseException:
     """Make a driver's error an instance of our class as well.
 

@@ -121,6 +121,10 @@ def missing_bind(name: object, query: object) -> BindError:
     )
 
 
+LONGEST_KEPT = 20_000
+"""Characters of SQL text beyond which nothing about it is kept: it was generated, for once."""
+
+
 class Kept(dict[KeyT, ValueT]):
     """A cache of bounded size: what was added first is dropped first.
 

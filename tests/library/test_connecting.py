@@ -352,3 +352,51 @@ def test_bound_methods_serve_as_startup_and_shutdown_handlers(url: str) -> None:
     with TestClient(app):
         assert database.is_connected
     assert not database.is_connected
+
+
+async def test_disconnecting_tells_those_who_wait_for_their_turn(url: str) -> None:
+    database = Database(url)
+    await database.connect()
+    await database.execute("CREATE TABLE a (x)")
+    go = asyncio.Event()
+
+    async def transact() -> None:
+        async with database.transaction():
+            await go.wait()
+
+    async def write() -> None:
+        await database.execute("INSERT INTO a VALUES (1)")
+
+    tasks = [asyncio.create_task(work()) for work in (transact, transact, write, transact, write)]
+    await asyncio.sleep(0.02)
+    await database.disconnect()
+    go.set()
+    async with asyncio.timeout(5):
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {type(result) for result in results} == {exceptions.NotConnectedError}
+    names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if name.startswith("databases-sqlite-")]
+
+
+async def test_connecting_again_leaves_nobody_waiting(file_url: str) -> None:
+    slow = """INSERT INTO a WITH RECURSIVE n(i) AS
+        (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000) SELECT max(i) FROM n"""
+    database = Database(file_url)
+    await database.connect()
+    await database.execute("CREATE TABLE a (x)")
+    writing = asyncio.ensure_future(database.execute(slow))
+    await asyncio.sleep(0.01)
+
+    async def transact() -> None:
+        async with database.transaction():
+            pass
+
+    waiting = asyncio.create_task(transact())
+    await asyncio.sleep(0.01)
+    await database.disconnect()
+    await database.connect()
+    async with asyncio.timeout(5):
+        await asyncio.gather(writing, waiting, return_exceptions=True)
+        async with database.transaction():
+            await database.execute("INSERT INTO a VALUES (1)")
+    await database.disconnect()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from databases import Database
+from databases import Database, exceptions
 
 POINT = "SELECT name FROM users WHERE id = :id"
 UP_TO = """WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :most)
@@ -182,3 +183,66 @@ async def test_a_read_in_a_transaction_leaves_the_connection_as_it_was(users: Da
         assert await users.fetch_val(UP_TO, {"most": 300_000}) == 300_000
         await users.execute("UPDATE users SET name = hex(zeroblob(1000000)) WHERE id = 1")
     assert await users.fetch_val("SELECT length(name) FROM users WHERE id = 1") == 2_000_000
+
+
+async def test_an_error_is_the_same_as_from_a_reader(users: Database) -> None:
+    for value in (2**64, "\ud800"):
+        with pytest.raises(exceptions.DataError) as caught:
+            await users.fetch_val(POINT, {"id": value})
+        assert "Called at" in "\n".join(caught.value.__notes__)
+
+
+async def test_one_that_was_long_here_has_to_prove_itself_for_longer_each_time(
+    file_database: Database,
+) -> None:
+    needed = []
+    for _ in range(3):
+        before = handed_over(file_database)
+        await proved_short(file_database, UP_TO, {"most": 2})
+        needed.append(handed_over(file_database) - before)
+        await file_database.fetch_val(UP_TO, {"most": 300_000})
+    assert needed[0] < needed[1] < needed[2]
+
+
+async def test_begin_never_waits_for_a_lock_in_the_loops_thread(
+    file_database: Database, file_url: str
+) -> None:
+    other = sqlite3.connect(file_url.removeprefix("sqlite:///"), isolation_level=None)
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0.005)
+
+    counting = asyncio.create_task(count_turns())
+    async with file_database.connection() as connection:
+        await connection.raw_connection.execute("SELECT 1")
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3), connection.transaction():
+                pass
+        other.execute("COMMIT")
+    counting.cancel()
+    other.close()
+    assert turns > 10
+
+
+async def test_a_write_to_a_new_file_is_seen_by_the_next_read(
+    users: Database, file_url: str
+) -> None:
+    path = Path(file_url.removeprefix("sqlite:///"))
+    await asyncio.sleep(0.2)
+    assert await users.fetch_val(POINT, {"id": 1}) == "Ada"
+    replace_by_an_empty_one(path)
+    await users.execute("INSERT INTO users VALUES (1, 'Joan')")
+    assert await users.fetch_val(POINT, {"id": 1}) == "Joan"
+
+
+def replace_by_an_empty_one(path: Path) -> None:
+    for file in path.parent.glob(f"{path.name}*"):
+        file.unlink()
+    new = sqlite3.connect(path)
+    new.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, name)")
+    new.close()

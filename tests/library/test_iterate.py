@@ -101,3 +101,54 @@ async def test_used_in_another_way_it_says_how(database: Database) -> None:
         list(database.iterate("SELECT 1"))  # type: ignore[call-overload]
     with pytest.raises(TypeError, match=r"rows = await database\.fetch_all\(query\)"):
         await database.iterate("SELECT 1")  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("block", ["connection", "transaction"])
+async def test_one_left_open_in_a_block_ends_with_it(file_database: Database, block: str) -> None:
+    await file_database.execute_many("INSERT INTO users (id) VALUES (:id)", numbered(500))
+    async with getattr(file_database, block)():
+        rows = file_database.iterate("SELECT id FROM users")
+        await anext(rows)
+    await file_database.execute("INSERT INTO users (id) VALUES (501)")
+    # Whoever gets the connection next is not inside the snapshot of that read.
+    async with file_database.connection() as connection:
+        assert await connection.fetch_val("SELECT count(*) FROM users") == 501
+    async with file_database.transaction():
+        await file_database.execute("INSERT INTO users (id) VALUES (502)")
+    with pytest.raises(exceptions.StateError, match="inside the `async with` block"):
+        async for _ in rows:
+            pass
+
+
+@pytest.mark.parametrize("block", ["connection", "transaction"])
+async def test_a_time_limit_beside_it_stops_nothing_else(
+    file_database: Database, block: str
+) -> None:
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    await file_database.execute_many("INSERT INTO users (id) VALUES (:id)", numbered(3000))
+    seen = 0
+    async with getattr(file_database, block)():
+        async for _ in file_database.iterate("SELECT id FROM users"):
+            seen += 1
+            if seen == 50:
+                with pytest.raises(exceptions.QueryTimeoutError):
+                    await file_database.fetch_val(endless, timeout=0.05)
+                assert await file_database.fetch_val("SELECT count(*) FROM users") == 3000
+                await file_database.execute("UPDATE users SET name = 'x' WHERE id = 1")
+    assert seen == 3000
+    assert await file_database.fetch_val("SELECT name FROM users WHERE id = 1") == "x"
+
+
+async def test_with_a_rollback_journal_others_can_write_meanwhile(file_url: str) -> None:
+    async with Database(file_url, journal_mode="delete", timeout=2) as database:
+        await database.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, name)")
+        await database.execute_many("INSERT INTO users (id) VALUES (:id)", numbered(500))
+        async for row in database.iterate("SELECT id FROM users"):
+            await database.execute(UPDATE, {"id": row.id})
+            if row.id == 5:
+                break
+        assert await database.fetch_val("SELECT count(name) FROM users") == 5
+
+
+def numbered(count: int) -> list[dict[str, int]]:
+    return [{"id": number} for number in range(1, count + 1)]

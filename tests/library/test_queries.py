@@ -218,6 +218,36 @@ async def test_a_slow_read_is_in_nobodys_way_and_stops_when_it_is_cancelled(
         await file_database.disconnect()
 
 
+async def test_of_two_reads_at_once_the_short_one_does_not_wait_for_the_long_one(
+    file_database: Database,
+) -> None:
+    slow = asyncio.create_task(file_database.fetch_val(SLOW))
+    async with asyncio.timeout(5):
+        assert await asyncio.create_task(file_database.fetch_val("SELECT 1")) == 1
+    slow.cancel()
+    await asyncio.wait([slow])
+
+
+async def test_an_insert_is_done_once_whenever_another_process_takes_the_lock(
+    file_url: str,
+) -> None:
+    async with Database(file_url, journal_mode="delete") as database:
+        await database.execute("CREATE TABLE a (x)")
+        other = sqlite3.connect(
+            file_url.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False
+        )
+
+        def in_the_way(sql: str) -> None:
+            if "pragma_table_list" in sql:
+                other.execute("COMMIT" if other.in_transaction else "BEGIN EXCLUSIVE")
+
+        database._engine._backend._writer._connection.set_trace_callback(in_the_way)  # type: ignore[union-attr]
+        assert await database.execute("INSERT INTO a VALUES (1)") == 1
+        database._engine._backend._writer._connection.set_trace_callback(None)  # type: ignore[union-attr]
+        other.close()
+        assert await database.fetch_val("SELECT count(*) FROM a") == 1
+
+
 async def test_counters_of_sqlite_are_the_users_own(database: Database) -> None:
     await database.execute("CREATE TABLE children (parent)")
     async with database.transaction():

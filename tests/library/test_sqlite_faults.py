@@ -132,6 +132,16 @@ async def test_a_file_that_another_took_the_place_of_is_left(
         assert await file_database.fetch_val("PRAGMA user_version") == 7
 
 
+async def test_a_write_on_a_connection_to_a_removed_file_is_not_acknowledged(
+    file_database: Database, file_url: str
+) -> None:
+    async with file_database.connection() as connection:
+        await connection.execute(INSERT, {"name": "Ada"})
+        path_of(file_url).unlink()
+        with pytest.raises(exceptions.OperationalError, match="was removed or replaced"):
+            await connection.execute(INSERT, {"name": "lost"})
+
+
 async def test_a_transaction_on_a_removed_file_is_not_acknowledged(
     file_database: Database, file_url: str
 ) -> None:

@@ -1,8 +1,8 @@
 """The SQLite backend: which connection runs what.
 
-A file has connections that stay open: one for single statements that write, and readers for those
-that read. Transactions, ``connection()`` and ``iterate()`` borrow others, kept for the next. A
-database in memory has one connection for everything.
+A file has connections that stay open: one for single statements that write, readers for those that
+read, and one for reads so short that no thread is worth it. Transactions, ``connection()`` and
+``iterate()`` borrow others, kept for the next. A database in memory has one for everything.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from databases.backends.sqlite.options import SQLiteOptions
 from databases.backends.sqlite.readers import Readers
 from databases.backends.sqlite.turns import Turns
 from databases.backends.sqlite.worker import ConnectionThread, Kind
+from databases.exceptions import disconnected
 from databases.statements import Dialect
 from databases.verbs import Verb
 
@@ -55,11 +56,10 @@ class SQLiteBackend:
 
     Args:
         url: ``sqlite:///path``, or ``sqlite://`` for a database in memory.
-        options: keywords that win over the URL's options: ``timeout`` in seconds (30), and
-            SQLite's own ``mode``, ``cache``, ``immutable``, ``nolock``, ``psow``, ``vfs``.
+        options: keywords that win over the URL's options; ``options`` lists them.
 
     Raises:
-        UnknownOptionError: for any other option.
+        UnknownOptionError: for an option that is not known, or a value that it cannot take.
     """
 
     dialect = Dialect(
@@ -98,8 +98,12 @@ class SQLiteBackend:
         except BaseException:
             self._writer.stop()
             raise
-        self._lane = FastLane(lane, asyncio.get_running_loop(), self._is_at_work)
+        self._lane = FastLane(lane, asyncio.get_running_loop(), self._is_at_work, readers.post)
         self._readers = readers
+
+    def _look_at_file(self) -> None:
+        if self._lane is not None:
+            self._lane.look_at_file()
 
     def _is_at_work(self) -> bool:
         threads = [self._writer, *self._lent, *(self._readers.threads() if self._readers else ())]
@@ -107,6 +111,7 @@ class SQLiteBackend:
 
     async def disconnect(self) -> None:
         """Close all connections once the statements under way are done."""
+        self._turns.close()
         borrowed = {*self._idle, *self._lent}
         self._idle.clear()
         self._lent.clear()
@@ -171,13 +176,15 @@ class SQLiteBackend:
     async def _write(
         self, sql: str, site: CallSite, job: Callable[[EngineConnection], T], kind: Kind
     ) -> T:
-        turn, waiter = self._turns.share(site, sql)
+        # Disconnected and connected again, the backend has others.
+        turns, writer = self._turns, self._writer
+        turn, waiter = turns.share(site, sql)
         if waiter is not None:
-            await self._turns.wait_for(turn, waiter, site)
+            await turns.wait_for(turn, waiter, site)
         try:
-            return await self._writer.run(job, kind)
+            return await writer.run(job, kind)
         finally:
-            self._turns.give(turn)
+            turns.give(turn)
 
     async def acquire(self, site: CallSite) -> SQLiteConnection:
         """Return a connection of the caller's own; in memory, the one that there is."""
@@ -186,13 +193,18 @@ class SQLiteBackend:
     async def _lend(self) -> ConnectionThread:
         if self._options.in_memory:
             return self._writer
+        if self._readers is None:
+            raise disconnected()
         while self._idle:
             thread = self._idle.pop()
             if not thread.has_moved:
                 break
             thread.stop()
         else:
-            thread = await self._connected(self._later, lent=True)
+            readers, thread = self._readers, await self._connected(self._later, lent=True)
+            if self._readers is not readers:
+                thread.stop()
+                raise disconnected()
         self._lent.add(thread)
         return thread
 
@@ -206,6 +218,6 @@ class SQLiteBackend:
             thread.stop()
 
     async def _connected(self, options: SQLiteOptions, *, lent: bool = False) -> ConnectionThread:
-        thread = ConnectionThread(options, lent=lent)
+        thread = ConnectionThread(options, lent=lent, on_moved=self._look_at_file)
         await thread.connect()
         return thread

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from functools import partial
 from typing import Any, TypeVar
 
@@ -10,7 +11,7 @@ from databases.backends.base import Cursor
 from databases.backends.sqlite import work
 from databases.backends.sqlite.raw import RawConnection
 from databases.backends.sqlite.worker import Kind
-from databases.exceptions import UnknownOptionError
+from databases.exceptions import StateError, UnknownOptionError
 from databases.records import Result
 from databases.verbs import Verb
 
@@ -64,21 +65,13 @@ class SQLiteConnection:
         self._begun = False
         self._readonly = False
         self._clean = True
-        self._waits_itself = False
+        self._cursors: weakref.WeakSet[SQLiteCursor] = weakref.WeakSet()
 
     @property
     def raw(self) -> RawConnection:
         """An awaitable surface of the driver's connection, like aiosqlite's."""
         self._clean = False
-        return RawConnection(self._thread_for_raw, self._in_transaction)
-
-    async def _thread_for_raw(self) -> ConnectionThread:
-        thread = await self.thread()
-        if not self._waits_itself:
-            # The engine cannot repeat what it does not know.
-            self._waits_itself = True
-            await thread.submit(work.wait_for_locks)
-        return thread
+        return RawConnection(self.thread, self._in_transaction)
 
     async def thread(self) -> ConnectionThread:
         """Return the thread of SQLite's connection, taking one where there is none yet."""
@@ -100,7 +93,8 @@ class SQLiteConnection:
             if lane.needs_pause:
                 await lane.pause()
             connection = thread.if_idle
-            if connection is not None and connection.in_transaction is self._begun:
+            usual = connection is not None and connection.in_transaction is self._begun
+            if connection is not None and usual and connection.is_wal:
                 if self._turn is not None:
                     self._turn.sql = bound.statement.sql
                 result = lane.fetch_on(connection, conduct, bound, limit)
@@ -118,10 +112,11 @@ class SQLiteConnection:
 
     async def open_cursor(self, bound: Bound, site: CallSite) -> Cursor:
         """Start a query whose rows are read piece by piece."""
-        if self._shared or bound.statement.verb is not Verb.READ:
-            # Rows in memory, or made by RETURNING, are held by SQLite as a whole in any case.
-            return FetchedCursor(await self.fetch(bound, None, site))
         thread = await self.thread()
+        if self._shared or bound.statement.verb is not Verb.READ or not thread.is_wal:
+            # Rows in memory, or made by RETURNING, are held by SQLite as a whole in any case. With
+            # a rollback journal nobody could write, this task included, before the last was read.
+            return FetchedCursor(await self.fetch(bound, None, site))
         opened: list[sqlite3.Cursor] = []
         open_cursor = partial(work.open_cursor, bound=bound, opened=opened, count=_FIRST)
         try:
@@ -131,7 +126,10 @@ class SQLiteConnection:
             # the next transaction on this connection could not begin: "database is locked".
             thread.post(partial(work.close_cursors, cursors=opened))
             raise
-        return SQLiteCursor(thread, bound.statement, opened[0], first)
+        cursor = SQLiteCursor(self._run, thread, bound.statement, opened[0], first)
+        if cursor.is_open:
+            self._cursors.add(cursor)
+        return cursor
 
     async def run(self, bound: Bound, site: CallSite, job: Callable[[EngineConnection], T]) -> T:
         """Do the job of a statement, in its turn if it may write."""
@@ -143,17 +141,21 @@ class SQLiteConnection:
         if session:
             self._clean = False
         if (bound.statement.verb is Verb.READ or session) and not self._shared:
-            return await (await self.thread()).run(job)
+            return await self._run(job)
         return await self._write(site, job)
+
+    async def _run(self, job: Callable[[EngineConnection], T]) -> T:
+        beside = any(cursor.is_open for cursor in self._cursors)
+        return await (await self.thread()).run(job, Kind.BESIDE if beside else Kind.ALONE)
 
     async def _write(self, site: CallSite, job: Callable[[EngineConnection], T]) -> T:
         """Do what may write: in a turn of its own, unless a transaction here has one."""
         # A BEGIN of the user's own has SQLite's lock without a turn of ours.
         if self._begun or (not self._shared and self._in_transaction()):
-            return await (await self.thread()).run(job)
+            return await self._run(job)
         turn = await self._turns.take(site)
         try:
-            return await (await self.thread()).run(job)
+            return await self._run(partial(work.on_its_file, job=job))
         finally:
             self._turns.give(turn)
 
@@ -205,6 +207,9 @@ class SQLiteConnection:
 
     def release(self) -> None:
         """Give the connection back; what is open on it is rolled back first."""
+        for cursor in list(self._cursors):
+            # Left open it would keep its snapshot, and whoever got the connection next in it.
+            cursor.give_up()
         thread, self._thread = self._thread, None
         if thread is None or thread.closing:
             self._finish()
@@ -271,6 +276,7 @@ class SQLiteCursor:
     """An open result, read in pieces of a bounded number of rows.
 
     Args:
+        run: has work done on the connection.
         thread: the thread that the cursor belongs to.
         statement: what it runs.
         cursor: the driver's cursor.
@@ -279,6 +285,7 @@ class SQLiteCursor:
 
     def __init__(
         self,
+        run: Callable[[Callable[[EngineConnection], Result]], Awaitable[Result]],
         thread: ConnectionThread,
         statement: Statement,
         cursor: sqlite3.Cursor,
@@ -289,22 +296,44 @@ class SQLiteCursor:
         self._cursor: sqlite3.Cursor | None = cursor
         self._first: Result | None = first
         self._end = Result(first.shape, [], True)
+        self._run = run
+        self._given_up = False
+        if len(first.rows) < _FIRST:
+            self._cursor = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether SQLite has it open."""
+        return self._cursor is not None
 
     async def fetch(self) -> Result:
-        """Return the next rows; none at the end."""
+        """Return the next rows; none at the end.
+
+        Raises:
+            StateError: where its connection was given back meanwhile.
+        """
         first, self._first = self._first, None
         if first is not None:
-            result, wanted = first, _FIRST
-        elif self._cursor is None:
+            return first
+        if self._given_up:
+            raise StateError(
+                "The connection of this iteration was given back before its end: read the rows "
+                "inside the `async with` block of the connection or transaction."
+            )
+        if self._cursor is None:
             return self._end
-        else:
-            result, wanted = await self._thread.run(self._next(self._cursor)), _NEXT
-        if len(result.rows) < wanted:
+        result = await self._run(self._next(self._cursor))
+        if len(result.rows) < _NEXT:
             self._cursor = None
         return result
 
     def _next(self, cursor: sqlite3.Cursor) -> Callable[[sqlite3.Connection], Result]:
         return partial(work.fetch_more, statement=self._statement, cursor=cursor, count=_NEXT)
+
+    def give_up(self) -> None:
+        """Free the cursor although not all of its rows were read."""
+        self._given_up = self.is_open
+        self.close()
 
     def close(self) -> None:
         """Free the cursor."""

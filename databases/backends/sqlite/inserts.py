@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sqlite3
 
-from databases.statements import Kept
+from databases.statements import LONGEST_KEPT, Kept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ class EngineConnection(sqlite3.Connection):
     options: SQLiteOptions
     """How it was opened."""
 
+    is_wal = False
+    """Whether readers and writers of its file are in nobody's way."""
+
     opened_file: tuple[int, int] | None = None
     """What tells its file from others, where it has one."""
 
@@ -44,13 +47,14 @@ class EngineConnection(sqlite3.Connection):
         upserts = self._upserts.get(sql)
         if upserts is None:
             upserts = bool(_UPSERT.search(sql) and not _COUNTERS.search(sql))
-            self._upserts[sql] = upserts
+            if len(sql) <= LONGEST_KEPT:
+                self._upserts[sql] = upserts
         if upserts:
             return self._upsert(sql, arguments)
+        # First: where another process is in the way of anything here, all of it is done again.
+        has_row_ids = self._has_row_ids(sql)
         made, count = self._run(sql, arguments)
-        if count == 0 or not self._has_row_ids(sql):
-            return count
-        return made or count
+        return made if has_row_ids and made and count else count
 
     def _run(self, sql: str, arguments: Sequence[Any]) -> tuple[int, int]:
         cursor = self.execute(sql, arguments)
@@ -82,7 +86,9 @@ class EngineConnection(sqlite3.Connection):
     def _has_row_ids(self, sql: str) -> bool:
         makes = self._makes_ids.get(sql)
         if makes is None:
-            makes = self._makes_ids[sql] = self._target_has_row_ids(sql)
+            makes = self._target_has_row_ids(sql)
+            if len(sql) <= LONGEST_KEPT:
+                self._makes_ids[sql] = makes
         return makes
 
     def _target_has_row_ids(self, sql: str) -> bool:

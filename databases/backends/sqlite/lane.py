@@ -12,10 +12,11 @@ import asyncio
 import sqlite3
 import time
 from collections import deque
+from functools import partial
 
 from databases.backends.sqlite import work
 from databases.backends.sqlite.opening import has_moved
-from databases.statements import Kept
+from databases.statements import LONGEST_KEPT, Kept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from databases.records import Result
     from databases.statements import Bound
 
-SHORT = 0.000_1
+_SHORT = 0.000_1
 """Seconds of a thread's own time that a read may take on a reader to count as short."""
 
 _DEADLINE = 0.000_25
@@ -50,12 +51,8 @@ they would hardly ever find the interpreter free."""
 _TRIALS = 2
 """Short runs on a reader before a statement is let in."""
 
-_MOST_TRIALS = 1000
-"""The same for one that has been too long here again and again."""
-
-_SELDOM = 100
-"""Runs between two that are too long, for which a statement stays: a thread can lose its processor
-for a while at any moment."""
+_MOST_TRIALS = 10_000
+"""The same for one that has been long again and again."""
 
 _LOOK_AT_FILE = 0.1
 """Seconds after which it is looked at whether the file is still the same."""
@@ -64,24 +61,18 @@ _LOOK_AT_FILE = 0.1
 class Conduct:
     """How a statement has behaved."""
 
-    __slots__ = ("late_at", "needed", "runs", "trials")
+    __slots__ = ("needed", "trials")
 
     def __init__(self) -> None:
         self.trials = self.needed = _TRIALS
         """How many short runs on a reader it needs still, and how many it needed last."""
-        self.runs = 0
-        """How often it has run here since it was let in."""
-        self.late_at = 0
-        """Which of those was the last that took too long."""
 
-    def was_late(self) -> None:
-        """It took too long here."""
-        if self.runs - self.late_at > _SELDOM:
-            self.late_at = self.runs
-            self.needed = _TRIALS
-            return
-        self.runs = self.late_at = 0
-        self.trials = self.needed = min(10 * self.needed, _MOST_TRIALS)
+    def took(self, seconds: float) -> None:
+        """It ran on a reader for so long, waiting not counted."""
+        if seconds < _SHORT:
+            self.trials = max(0, self.trials - 1)
+        else:
+            self.trials = self.needed = min(10 * self.needed, _MOST_TRIALS)
 
 
 class FastLane:
@@ -91,6 +82,7 @@ class FastLane:
         connection: a connection for these reads alone.
         loop: the event loop; in others nothing is let in.
         others_at_work: tells whether threads of the engine are at work.
+        hand_over: has work done by a reader that nobody waits for.
     """
 
     def __init__(
@@ -98,8 +90,10 @@ class FastLane:
         connection: EngineConnection,
         loop: asyncio.AbstractEventLoop,
         others_at_work: Callable[[], bool],
+        hand_over: Callable[[Callable[[EngineConnection], object]], None],
     ) -> None:
         self._connection = connection
+        self._hand_over = hand_over
         self._others_at_work = others_at_work
         self._loop: asyncio.AbstractEventLoop = loop
         self._stop_at = 0.0
@@ -110,6 +104,8 @@ class FastLane:
         self._closed = False
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._conduct: Kept[str, Conduct] = Kept(1000)
+        # Locks are for a reader to wait for.
+        connection.execute("PRAGMA busy_timeout = 0").close()
         self._bound(connection)
 
     def admits(self, sql: str) -> Conduct | None:
@@ -147,15 +143,17 @@ class FastLane:
         result = None
         try:
             result = work.fetch(connection, bound, limit)
-        except sqlite3.Error:
+        except Exception:
             # Too long, a value too long, or locked. Any other error is the reader's to raise.
             pass
         took = time.perf_counter() - started
         self._spent += took
         self.needs_pause = self._spent > _ROUND
-        conduct.runs += 1
-        if result is None or took > _DEADLINE:
-            conduct.was_late()
+        if took > _DEADLINE:
+            # It may be long, or have had to wait for a processor: a reader finds out.
+            conduct.trials = max(1, conduct.trials)
+            if result is not None:
+                self._hand_over(partial(self.trial, bound=bound, limit=limit))
         if started > self._look_at:
             self._look_at = started + _LOOK_AT_FILE
             if has_moved(self._connection):
@@ -167,14 +165,20 @@ class FastLane:
         """Run a statement on a reader, in its thread, and see whether it is short."""
         # The thread's own time: waiting for the interpreter says nothing about the statement.
         started = time.thread_time()
-        rows = work.fetch(connection, bound, limit)
-        if time.thread_time() - started < SHORT:
-            sql = bound.statement.sql
-            conduct = self._conduct.get(sql)
-            if conduct is None:
-                conduct = self._conduct[sql] = Conduct()
-            conduct.trials = max(0, conduct.trials - 1)
-        return rows
+        result = work.fetch(connection, bound, limit)
+        took = time.thread_time() - started
+        sql = bound.statement.sql
+        conduct = self._conduct.get(sql)
+        if conduct is None:
+            conduct = Conduct()
+            if len(sql) <= LONGEST_KEPT:
+                self._conduct[sql] = conduct
+        conduct.took(took)
+        return result
+
+    def look_at_file(self) -> None:
+        """Look with the next read whether the file is still the same; called in any thread."""
+        self._look_at = 0.0
 
     def close(self) -> None:
         """Let nothing in any more, and close the connection."""

@@ -50,6 +50,8 @@ def open_connection(options: SQLiteOptions) -> EngineConnection:
         # Reads the header, which fails where this is no database.
         connection.execute("PRAGMA schema_version").close()
         _set_journal_mode(connection, options)
+        connection.is_wal = _journal_mode(connection) == "wal"
+        connection.execute(f"PRAGMA busy_timeout = {busy_timeout(connection.is_wal)}").close()
         for pragma in options.pragmas:
             connection.execute(pragma).close()
         connection.options = options
@@ -59,6 +61,15 @@ def open_connection(options: SQLiteOptions) -> EngineConnection:
         connection.close()
         raise adopted(error, options) from None
     return connection
+
+
+def busy_timeout(is_wal: bool) -> int:
+    """How long SQLite itself waits for a lock, in milliseconds, before the engine tries again.
+
+    Not at all in WAL mode. With a rollback journal a writer has to keep readers from coming in
+    while it waits for those that are there, which SQLite does only as long as it waits itself.
+    """
+    return 0 if is_wal else 500
 
 
 def has_moved(connection: EngineConnection) -> bool:

@@ -27,7 +27,7 @@ _NUMBERS: dict[str, tuple[float, float, float]] = {
     # name: the default, the least, the most
     "timeout": (30.0, 0, 86_400),
     "readers": (5, 1, 64),
-    "cached_statements": (500, 0, 100_000),
+    "cached_statements": (128, 0, 100_000),
     "detect_types": (0, 0, 3),
 }
 

@@ -44,6 +44,7 @@ class Readers:
         self._inbox: Inbox = queue.SimpleQueue()
         self._first = ConnectionThread(options, self._inbox)
         self._others: list[ConnectionThread] = []
+        self._under_way = 0
         self._watched_by: asyncio.AbstractEventLoop | None = None
 
     async def connect(self) -> None:
@@ -53,8 +54,9 @@ class Readers:
     async def read(self, job: Callable[[EngineConnection], T]) -> T:
         """Have a read done. Cancelled, it is interrupted inside SQLite."""
         future = self._first.submit(job)
-        if self._first.busy_for:
+        if self._under_way:
             self._watch()
+        self._under_way += 1
         try:
             return await future
         except asyncio.CancelledError:
@@ -62,8 +64,13 @@ class Readers:
                 thread.interrupt(future)
             raise
         finally:
+            self._under_way -= 1
             # Its error's traceback leads to this frame: no cycle for the collector.
             del future
+
+    def post(self, job: Callable[[EngineConnection], object]) -> None:
+        """Have a read done that nobody waits for."""
+        self._first.post(job)
 
     async def close(self) -> None:
         """Close all connections once the reads under way are done."""

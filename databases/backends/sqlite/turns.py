@@ -13,7 +13,7 @@ import threading
 from collections import deque
 
 from databases.backends.sqlite.faults import LockedError
-from databases.exceptions import StateError
+from databases.exceptions import StateError, disconnected
 from databases.holding import Holding
 
 TYPE_CHECKING = False
@@ -100,6 +100,9 @@ class Turns:
         self._guard = threading.Lock()
         self._holder: Turn | None = None
         self._waiting: deque[Turn] = deque()
+        # Given back, but not worked off yet.
+        self._returned: deque[Turn] = deque()
+        self._closed = False
         # The shared turn that single statements can still join.
         self._open: SharedTurn | None = None
 
@@ -111,16 +114,19 @@ class Turns:
             StateError: where the task would wait for itself.
         """
         turn = Turn(site)
+        waiter = None
         with self._guard:
             if self._holder is None:
                 self._holder = turn
-                return turn
-            if self._holder is self._open:
-                # It would never end if statements went on joining it.
-                self._open = None
-            waiter = self._wait_in_line(turn)
-            self._waiting.append(turn)
-        await self.wait_for(turn, waiter, site)
+            else:
+                waiter = self._wait_in_line(turn)
+                self._waiting.append(turn)
+                if self._holder is self._open:
+                    # It would never end if statements went on joining it.
+                    self._open = None
+        self._work_off()
+        if waiter is not None:
+            await self.wait_for(turn, waiter, site)
         return turn
 
     def share(self, site: CallSite, sql: str) -> tuple[SharedTurn, asyncio.Future[None] | None]:
@@ -147,31 +153,56 @@ class Turns:
                 waiter = self._wait_in_line(turn)
             turn.members += 1
             turn.site, turn.sql = site, sql
+        self._work_off()
         return turn, waiter
 
     def give(self, turn: Turn) -> None:
         """Give a turn back, or stop waiting for it."""
+        # The garbage collector ends abandoned tasks at any moment, also while this thread has the
+        # guard: so nobody waits for it here.
+        self._returned.append(turn)
+        self._work_off()
+
+    def close(self) -> None:
+        """Tell everybody who waits that the database was disconnected."""
         with self._guard:
-            if isinstance(turn, SharedTurn):
-                turn.members -= 1
-                if turn.members > 0:
-                    return
-            if turn is self._open:
-                self._open = None
-            if self._holder is not turn:
-                with contextlib.suppress(ValueError):
-                    self._waiting.remove(turn)
+            self._closed = True
+            for turn in self._waiting:
+                turn.wake()
+        self._work_off()
+
+    def _work_off(self) -> None:
+        """Go through what was given back. To be called each time the guard is free again."""
+        while self._returned and self._guard.acquire(blocking=False):
+            try:
+                while self._returned:
+                    self._end(self._returned.popleft())
+            finally:
+                self._guard.release()
+
+    def _end(self, turn: Turn) -> None:
+        if isinstance(turn, SharedTurn):
+            turn.members -= 1
+            if turn.members > 0:
                 return
-            self._holder = None
-            while self._waiting and self._holder is None:
-                following = self._waiting.popleft()
-                if following.wake():
-                    self._holder = following
-                if following is self._open and (self._waiting or self._holder is None):
-                    self._open = None
+        if turn is self._open:
+            self._open = None
+        if self._holder is not turn:
+            with contextlib.suppress(ValueError):
+                self._waiting.remove(turn)
+            return
+        self._holder = None
+        while self._waiting and self._holder is None:
+            following = self._waiting.popleft()
+            if following.wake():
+                self._holder = following
+            if following is self._open and (self._waiting or self._holder is None):
+                self._open = None
 
     def _wait_in_line(self, turn: Turn) -> asyncio.Future[None]:
         assert self._holder is not None
+        if self._closed:
+            raise disconnected()
         self._holder.refuse()
         waiter = asyncio.get_running_loop().create_future()
         turn.waiters.append(waiter)
@@ -200,6 +231,9 @@ class Turns:
             # For whoever set the time limit that ended this.
             error.add_note(waited_for)
             raise
+        if self._closed:
+            self.give(turn)
+            raise disconnected()
 
 
 def _settle(future: asyncio.Future[None]) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
 import time
 from typing import TypeVar
 
 from databases.backends.sqlite.faults import moved
-from databases.backends.sqlite.opening import has_moved
+from databases.backends.sqlite.opening import busy_timeout, has_moved
 from databases.exceptions import TransactionStateError, combined
 from databases.records import Result
 from databases.verbs import Verb, leading_words
@@ -30,6 +31,9 @@ _AT_ONCE = 1024
 _BREATH = 0.000_05
 """Seconds between two such pieces, for which the interpreter is free. SQLite lets go of it at every
 row as well, but for too short a time for the event loop to wake up and take it."""
+
+_STEPS = 10_000
+"""Instructions of SQLite's between two looks whether work is wanted still: about a millisecond."""
 
 _RETURNS = re.compile(r"\bRETURNING\b", re.IGNORECASE)
 
@@ -65,9 +69,30 @@ def fetch(connection: sqlite3.Connection, bound: Bound, limit: int | None) -> Re
         cursor.close()
 
 
-def wait_for_locks(connection: EngineConnection) -> None:
-    """Have SQLite itself wait for locks, for a user's own work on the connection."""
+def waiting_for_locks(connection: EngineConnection, job: Callable[[EngineConnection], T]) -> T:
+    """Do a user's own work, which cannot be done again: SQLite itself waits for locks meanwhile."""
     connection.execute(f"PRAGMA busy_timeout = {connection.options.timeout * 1000:.0f}").close()
+    try:
+        return job(connection)
+    finally:
+        # A user can have closed it.
+        with contextlib.suppress(sqlite3.ProgrammingError):
+            connection.execute(f"PRAGMA busy_timeout = {busy_timeout(connection.is_wal)}").close()
+
+
+def unless(
+    connection: EngineConnection, job: Callable[[EngineConnection], T], unwanted: Callable[[], bool]
+) -> T:
+    """Do work that is stopped once it is unwanted, and nothing but that work.
+
+    ``interrupt()`` stops every statement of a connection, also those that wait for the next
+    ``fetchmany()``; and as long as one of them is open, each that is begun.
+    """
+    connection.set_progress_handler(unwanted, _STEPS)
+    try:
+        return job(connection)
+    finally:
+        connection.set_progress_handler(None, 0)
 
 
 def open_cursor(
@@ -140,6 +165,8 @@ def execute_many(connection: sqlite3.Connection, batches: list[Batch]) -> None:
 
 def begun_at_once(connection: EngineConnection, sql: str, *, readonly: bool) -> bool:
     """Begin in the event loop's thread: a lock and no reading; False where it has to wait."""
+    if not connection.is_wal:
+        return False
     try:
         begin(connection, sql, readonly=readonly)
     except sqlite3.Error:
@@ -203,6 +230,12 @@ def _end(connection: sqlite3.Connection, sql: str) -> None:
     # A full disk, a conflict clause or a trigger can have made SQLite roll back everything.
     if connection.in_transaction:
         connection.execute(sql).close()
+
+
+def on_its_file(connection: EngineConnection, job: Callable[[EngineConnection], T]) -> T:
+    """Do what is committed at once, but not to a file that was removed."""
+    _expect_file(connection)
+    return job(connection)
 
 
 def inside_transaction(connection: EngineConnection, job: Callable[[EngineConnection], T]) -> T:

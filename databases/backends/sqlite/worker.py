@@ -20,10 +20,10 @@ import time
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
-from databases import exceptions
-from databases.backends.sqlite import group_commit
+from databases.backends.sqlite import group_commit, work
 from databases.backends.sqlite.faults import adopted, is_busy, locked_by_others, of_each
 from databases.backends.sqlite.opening import has_moved, open_connection
+from databases.exceptions import disconnected
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Kind(enum.Enum):
     GROUPED = "a single statement that may be committed together with others"
     ESSENTIAL = "even if whoever waits for it is cancelled before its turn comes"
     ONCE = "by itself, and never again where another process is in the way: a user's own code"
+    BESIDE = "by itself, beside cursors that are open: an interrupt would stop those too"
 
 
 class Job(NamedTuple):
@@ -93,6 +94,7 @@ class ConnectionThread:
         idle: the seconds without work after which it ends; None for never.
         lent: whether it is somebody's own for a while. If not it opens the database anew where
             another file has taken its place.
+        on_moved: called in the thread before it does so.
     """
 
     def __init__(
@@ -102,8 +104,10 @@ class ConnectionThread:
         *,
         idle: float | None = None,
         lent: bool = False,
+        on_moved: Callable[[], None] | None = None,
     ) -> None:
         self._options = options
+        self._on_moved = on_moved
         self._inbox: Inbox = queue.SimpleQueue() if inbox is None else inbox
         self._idle = idle
         self._lent = lent
@@ -112,9 +116,10 @@ class ConnectionThread:
         self.ended = False
         self._closed: asyncio.Future[None] | None = None
         self._busy_since = math.inf
-        self._current: object = None
+        self._current: Job | None = None
         self._given = self._done = 0
-        self._lock = threading.Lock()
+        # The garbage collector gives work too, at any moment, also while this thread has the lock.
+        self._lock = threading.RLock()
         # A daemon: a program that ends without disconnect() must not wait for this thread.
         self._thread = threading.Thread(
             target=self._work, name=f"databases-sqlite-{next(_COUNTER)}", daemon=True
@@ -162,10 +167,7 @@ class ConnectionThread:
     ) -> asyncio.Future[T]:
         """The same for work that is done to its end: returns the future of its result."""
         if self.closing:
-            raise exceptions.NotConnectedError(
-                "The database was disconnected while this was under way: "
-                "let queries finish before `await database.disconnect()`"
-            )
+            raise disconnected()
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._give(Job(work, future, kind))
         return future
@@ -199,8 +201,11 @@ class ConnectionThread:
     def interrupt(self, future: asyncio.Future[Any]) -> None:
         """Stop the work of one future inside SQLite, if that is what is being done now."""
         with self._lock:
-            if self._current is not future or self._connection is None:
+            job = self._current
+            if job is None or job.future is not future or self._connection is None:
                 return
+            if job.kind is Kind.BESIDE:
+                return  # it looks for itself whether it is wanted
             self._connection.interrupt()
         # Work of many statements does not notice between two of them.
         with contextlib.suppress(RuntimeError):  # the loop is closed
@@ -227,7 +232,16 @@ class ConnectionThread:
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open on the connection at this moment."""
-        return self._connection is not None and not self.closing and self._connection.in_transaction
+        connection = self._connection
+        try:
+            return connection is not None and not self.closing and connection.in_transaction
+        except sqlite3.ProgrammingError:  # a user has closed it
+            return False
+
+    @property
+    def is_wal(self) -> bool:
+        """Whether readers and writers of its file are in nobody's way."""
+        return self._connection is not None and self._connection.is_wal
 
     @property
     def has_moved(self) -> bool:
@@ -254,14 +268,17 @@ class ConnectionThread:
             return False
         if not self._lent and self.has_moved:
             self._close()
+            if self._on_moved is not None:
+                self._on_moved()
         answers: list[Answer] = []
         self._busy_since = time.perf_counter()
         answer_at = self._busy_since + _ANSWER_AFTER
         try:
             while job is not None and job is not _STOP:
-                jobs, job = self._together(job)
+                jobs, following = self._together(job)
                 answers += self._patiently(jobs)
                 self._done += len(jobs)
+                job = following or self._next()
                 now = self._busy_since = time.perf_counter()
                 if now > answer_at:
                     _send(answers)
@@ -273,13 +290,16 @@ class ConnectionThread:
             _send(answers)
 
     def _together(self, job: Job) -> tuple[list[Job], Job | None]:
-        """What is done together with a job, and what comes after that; None where nothing waits."""
+        """What is done together with a job, and what was found behind that, if anything was."""
         jobs = [job]
-        following = self._next()
-        if job.kind is Kind.GROUPED:
-            while following is not None and following.kind is Kind.GROUPED:
-                jobs.append(following)
-                following = self._next() if len(jobs) < _MOST_TOGETHER else None
+        following = None
+        # Others may share the inbox: nothing is taken from it before it can be begun.
+        while job.kind is Kind.GROUPED and len(jobs) < _MOST_TOGETHER:
+            following = self._next()
+            if following is None or following.kind is not Kind.GROUPED:
+                break
+            jobs.append(following)
+            following = None
         return jobs, following
 
     def _next(self) -> Job | None:
@@ -292,7 +312,7 @@ class ConnectionThread:
         """Do what is wanted still; again and again while another process is in the way."""
         answers: list[Answer] = []
         groups = [jobs]
-        give_up: float | None = None
+        give_up = time.monotonic() + self._options.timeout
         while groups:
             group = [job for job in groups.pop(0) if job.is_wanted]
             try:
@@ -304,14 +324,10 @@ class ConnectionThread:
                 elif group:
                     answers.append(self._attempt(group[0]))
                     groups.insert(0, group[1:])
-                give_up = None
                 continue
             except sqlite3.OperationalError:  # busy, and nothing else
                 groups.insert(0, group)
-            now = time.monotonic()
-            if give_up is None:
-                give_up = now + self._options.timeout
-            elif now > give_up:
+            if time.monotonic() > give_up:
                 locked = locked_by_others(self._options)
                 answers += [self._failed(job, of_each(locked)) for job in chain(*groups)]
                 break
@@ -324,9 +340,19 @@ class ConnectionThread:
         Raises:
             sqlite3.OperationalError: where another process is in the way, and nothing was done.
         """
-        self._current = job.future
+        self._current = job
         try:
-            return Answer(job.future, job.work(self._opened()), None)
+            connection = self._opened()
+            # From here on an interrupt finds it; one that came before must not have been in vain.
+            if not job.is_wanted:
+                return Answer(job.future, None, None)
+            if job.kind is Kind.ONCE:
+                result = work.waiting_for_locks(connection, job.work)
+            elif job.kind is Kind.BESIDE:
+                result = work.unless(connection, job.work, lambda: not job.is_wanted)
+            else:
+                result = job.work(connection)
+            return Answer(job.future, result, None)
         except BaseException as error:
             if is_busy(error) and job.kind is not Kind.ONCE:
                 raise
