@@ -142,4 +142,7 @@ class Kept(dict[KeyT, ValueT]):
     def __setitem__(self, key: KeyT, value: ValueT) -> None:
         super().__setitem__(key, value)
         if len(self) > self._size:
-            del self[next(iter(self))]
+            try:
+                del self[next(iter(self))]
+            except (KeyError, RuntimeError):
+                pass  # another thread dropped it, or added one, at the same moment

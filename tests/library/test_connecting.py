@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sqlite3
 import subprocess
@@ -400,3 +401,21 @@ async def test_connecting_again_leaves_nobody_waiting(file_url: str) -> None:
         async with database.transaction():
             await database.execute("INSERT INTO a VALUES (1)")
     await database.disconnect()
+
+
+async def test_one_that_is_dropped_without_disconnect_ends_its_threads(url: str) -> None:
+    async def use() -> None:
+        database = Database(url)
+        await database.connect()
+        for _ in range(5):
+            await database.fetch_val("SELECT 1")
+        async with database.transaction():
+            await database.fetch_val("SELECT 1")
+
+    before = threading.active_count()
+    for _ in range(10):
+        await use()
+    gc.collect()
+    async with asyncio.timeout(10):
+        while threading.active_count() > before:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)

@@ -25,7 +25,7 @@ def handed_over(database: Database) -> int:
 
 async def proved_short(database: Database, sql: str, values: Any) -> None:
     """Run a short read until it is not handed over to a thread any more."""
-    for _ in range(1000):
+    for _ in range(5000):
         before = handed_over(database)
         await database.fetch_all(sql, values)
         if handed_over(database) == before:

@@ -248,6 +248,17 @@ async def test_an_insert_is_done_once_whenever_another_process_takes_the_lock(
         assert await database.fetch_val("SELECT count(*) FROM a") == 1
 
 
+async def test_a_table_that_was_made_after_a_failed_insert_is_looked_at_again(
+    database: Database,
+) -> None:
+    insert = "INSERT INTO late (id) VALUES (:id)"
+    await database.execute("INSERT INTO users (id) VALUES (41)")
+    with pytest.raises(exceptions.OperationalError, match="no such table"):
+        await database.execute(insert, {"id": "a"})
+    await database.execute("CREATE TABLE late (id TEXT PRIMARY KEY) WITHOUT ROWID")
+    assert await database.execute(insert, {"id": "a"}) == 1
+
+
 async def test_counters_of_sqlite_are_the_users_own(database: Database) -> None:
     await database.execute("CREATE TABLE children (parent)")
     async with database.transaction():

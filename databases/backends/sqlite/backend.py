@@ -19,7 +19,7 @@ from databases.backends.sqlite.opening import open_connection
 from databases.backends.sqlite.options import SQLiteOptions
 from databases.backends.sqlite.readers import Readers
 from databases.backends.sqlite.turns import Turns
-from databases.backends.sqlite.worker import ConnectionThread, Kind
+from databases.backends.sqlite.worker import ConnectionThread, Kind, Reopened
 from databases.exceptions import disconnected
 from databases.statements import Dialect
 from databases.verbs import Verb
@@ -75,12 +75,13 @@ class SQLiteBackend:
     )
 
     def __init__(self, url: DatabaseURL, options: Mapping[str, Any]) -> None:
+        self._lane: FastLane | None = None
         self._options = SQLiteOptions.read(url, options)
         self._turns: Turns
         self._writer: ConnectionThread
         # In memory there is one connection alone, that of the writer.
         self._readers: Readers | None = None
-        self._lane: FastLane | None = None
+        self._reopened = Reopened()
         self._idle: list[ConnectionThread] = []
         self._lent: set[ConnectionThread] = set()
 
@@ -98,16 +99,25 @@ class SQLiteBackend:
         except BaseException:
             self._writer.stop()
             raise
-        self._lane = FastLane(lane, asyncio.get_running_loop(), self._is_at_work, readers.post)
+        self._lane = FastLane(
+            lane, asyncio.get_running_loop(), self._reopened, self._is_at_work, readers.post
+        )
         self._readers = readers
 
-    def _look_at_file(self) -> None:
+    def __del__(self) -> None:
+        # Never disconnected, and nobody refers to it any more. Its threads do not either.
         if self._lane is not None:
-            self._lane.look_at_file()
+            self._lane.close()
+        if hasattr(self, "_writer"):
+            for thread in self._threads():
+                thread.stop()
+
+    def _threads(self) -> list[ConnectionThread]:
+        readers = self._readers.threads() if self._readers is not None else ()
+        return [self._writer, *readers, *self._idle, *self._lent]
 
     def _is_at_work(self) -> bool:
-        threads = [self._writer, *self._lent, *(self._readers.threads() if self._readers else ())]
-        return any(thread.is_at_work for thread in threads)
+        return any(thread.is_at_work for thread in self._threads())
 
     async def disconnect(self) -> None:
         """Close all connections once the statements under way are done."""
@@ -199,6 +209,7 @@ class SQLiteBackend:
             thread = self._idle.pop()
             if not thread.has_moved:
                 break
+            self._reopened.count += 1
             thread.stop()
         else:
             readers, thread = self._readers, await self._connected(self._later, lent=True)
@@ -218,6 +229,6 @@ class SQLiteBackend:
             thread.stop()
 
     async def _connected(self, options: SQLiteOptions, *, lent: bool = False) -> ConnectionThread:
-        thread = ConnectionThread(options, lent=lent, on_moved=self._look_at_file)
+        thread = ConnectionThread(options, lent=lent, reopened=self._reopened)
         await thread.connect()
         return thread

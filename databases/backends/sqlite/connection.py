@@ -65,12 +65,14 @@ class SQLiteConnection:
         self._begun = False
         self._readonly = False
         self._clean = True
+        self._handed_out = False
         self._cursors: weakref.WeakSet[SQLiteCursor] = weakref.WeakSet()
 
     @property
     def raw(self) -> RawConnection:
         """An awaitable surface of the driver's connection, like aiosqlite's."""
         self._clean = False
+        self._handed_out = True
         return RawConnection(self.thread, self._in_transaction)
 
     async def thread(self) -> ConnectionThread:
@@ -145,7 +147,8 @@ class SQLiteConnection:
         return await self._write(site, job)
 
     async def _run(self, job: Callable[[EngineConnection], T]) -> T:
-        beside = any(cursor.is_open for cursor in self._cursors)
+        # A user who has had the driver's connection may have a progress handler of his own on it.
+        beside = not self._handed_out and any(cursor.is_open for cursor in self._cursors)
         return await (await self.thread()).run(job, Kind.BESIDE if beside else Kind.ALONE)
 
     async def _write(self, site: CallSite, job: Callable[[EngineConnection], T]) -> T:

@@ -86,12 +86,14 @@ class EngineConnection(sqlite3.Connection):
     def _has_row_ids(self, sql: str) -> bool:
         makes = self._makes_ids.get(sql)
         if makes is None:
-            makes = self._target_has_row_ids(sql)
-            if len(sql) <= LONGEST_KEPT:
+            known = self._target_has_row_ids(sql)
+            makes = known is not False
+            if known is not None and len(sql) <= LONGEST_KEPT:
                 self._makes_ids[sql] = makes
         return makes
 
-    def _target_has_row_ids(self, sql: str) -> bool:
+    def _target_has_row_ids(self, sql: str) -> bool | None:
+        """Whether the table has row ids; None where there is no such table, or not yet."""
         target = _TARGET.search(sql)
         if target is None or sqlite3.sqlite_version_info < (3, 37):
             return True
@@ -101,4 +103,6 @@ class EngineConnection(sqlite3.Connection):
         tables = self.execute(
             "SELECT type, wr FROM pragma_table_list WHERE name = ? COLLATE NOCASE", (name,)
         ).fetchall()
-        return not tables or any(kind != "view" and not without for kind, without in tables)
+        if not tables:
+            return None
+        return any(kind != "view" and not without for kind, without in tables)

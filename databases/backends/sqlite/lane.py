@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from databases.backends.sqlite.inserts import EngineConnection
+    from databases.backends.sqlite.worker import Reopened
     from databases.records import Result
     from databases.statements import Bound
 
@@ -51,7 +52,7 @@ they would hardly ever find the interpreter free."""
 _TRIALS = 2
 """Short runs on a reader before a statement is let in."""
 
-_MOST_TRIALS = 10_000
+_MOST_TRIALS = 1000
 """The same for one that has been long again and again."""
 
 _LOOK_AT_FILE = 0.1
@@ -71,7 +72,7 @@ class Conduct:
         """It ran on a reader for so long, waiting not counted."""
         if seconds < _SHORT:
             self.trials = max(0, self.trials - 1)
-        else:
+        elif seconds > _DEADLINE:
             self.trials = self.needed = min(10 * self.needed, _MOST_TRIALS)
 
 
@@ -81,6 +82,7 @@ class FastLane:
     Args:
         connection: a connection for these reads alone.
         loop: the event loop; in others nothing is let in.
+        reopened: counts how often the file turned out to be another one.
         others_at_work: tells whether threads of the engine are at work.
         hand_over: has work done by a reader that nobody waits for.
     """
@@ -89,11 +91,14 @@ class FastLane:
         self,
         connection: EngineConnection,
         loop: asyncio.AbstractEventLoop,
+        reopened: Reopened,
         others_at_work: Callable[[], bool],
         hand_over: Callable[[Callable[[EngineConnection], object]], None],
     ) -> None:
         self._connection = connection
         self._hand_over = hand_over
+        self._reopened = reopened
+        self._seen = reopened.count
         self._others_at_work = others_at_work
         self._loop: asyncio.AbstractEventLoop = loop
         self._stop_at = 0.0
@@ -154,8 +159,9 @@ class FastLane:
             conduct.trials = max(1, conduct.trials)
             if result is not None:
                 self._hand_over(partial(self.trial, bound=bound, limit=limit))
-        if started > self._look_at:
+        if started > self._look_at or self._reopened.count != self._seen:
             self._look_at = started + _LOOK_AT_FILE
+            self._seen = self._reopened.count
             if has_moved(self._connection):
                 self.close()
                 return None
@@ -175,10 +181,6 @@ class FastLane:
                 self._conduct[sql] = conduct
         conduct.took(took)
         return result
-
-    def look_at_file(self) -> None:
-        """Look with the next read whether the file is still the same; called in any thread."""
-        self._look_at = 0.0
 
     def close(self) -> None:
         """Let nothing in any more, and close the connection."""

@@ -85,6 +85,13 @@ class Answer(NamedTuple):
     error: BaseException | None
 
 
+class Reopened:
+    """How often the database's file turned out to be another one than before."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class ConnectionThread:
     """One SQLite connection and its thread. Work is done in the order in which it is given.
 
@@ -94,7 +101,7 @@ class ConnectionThread:
         idle: the seconds without work after which it ends; None for never.
         lent: whether it is somebody's own for a while. If not it opens the database anew where
             another file has taken its place.
-        on_moved: called in the thread before it does so.
+        reopened: where it counts that it did so.
     """
 
     def __init__(
@@ -104,10 +111,10 @@ class ConnectionThread:
         *,
         idle: float | None = None,
         lent: bool = False,
-        on_moved: Callable[[], None] | None = None,
+        reopened: Reopened | None = None,
     ) -> None:
         self._options = options
-        self._on_moved = on_moved
+        self._reopened = reopened
         self._inbox: Inbox = queue.SimpleQueue() if inbox is None else inbox
         self._idle = idle
         self._lent = lent
@@ -268,8 +275,8 @@ class ConnectionThread:
             return False
         if not self._lent and self.has_moved:
             self._close()
-            if self._on_moved is not None:
-                self._on_moved()
+            if self._reopened is not None:
+                self._reopened.count += 1
         answers: list[Answer] = []
         self._busy_since = time.perf_counter()
         answer_at = self._busy_since + _ANSWER_AFTER
