@@ -99,9 +99,10 @@ class SQLiteBackend:
         except BaseException:
             self._writer.stop()
             raise
-        self._lane = FastLane(
-            lane, asyncio.get_running_loop(), self._reopened, self._is_at_work, readers.post
-        )
+        # It must not lead back here, or a Database that is dropped waits for the collector.
+        at_work = partial(_are_at_work, self._writer, readers, self._lent)
+        loop = asyncio.get_running_loop()
+        self._lane = FastLane(lane, loop, self._reopened, at_work, readers.post)
         self._readers = readers
 
     def __del__(self) -> None:
@@ -109,15 +110,9 @@ class SQLiteBackend:
         if self._lane is not None:
             self._lane.close()
         if hasattr(self, "_writer"):
-            for thread in self._threads():
+            readers = self._readers.threads() if self._readers is not None else ()
+            for thread in [self._writer, *readers, *self._idle, *self._lent]:
                 thread.stop()
-
-    def _threads(self) -> list[ConnectionThread]:
-        readers = self._readers.threads() if self._readers is not None else ()
-        return [self._writer, *readers, *self._idle, *self._lent]
-
-    def _is_at_work(self) -> bool:
-        return any(thread.is_at_work for thread in self._threads())
 
     async def disconnect(self) -> None:
         """Close all connections once the statements under way are done."""
@@ -232,3 +227,7 @@ class SQLiteBackend:
         thread = ConnectionThread(options, lent=lent, reopened=self._reopened)
         await thread.connect()
         return thread
+
+
+def _are_at_work(writer: ConnectionThread, readers: Readers, lent: set[ConnectionThread]) -> bool:
+    return any(thread.is_at_work for thread in (writer, *readers.threads(), *lent))
