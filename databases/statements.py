@@ -141,8 +141,8 @@ class Kept(dict[KeyT, ValueT]):
 
     def __setitem__(self, key: KeyT, value: ValueT) -> None:
         super().__setitem__(key, value)
-        if len(self) > self._size:
+        while len(self) > self._size:
             try:
-                del self[next(iter(self))]
-            except (KeyError, RuntimeError):
-                pass  # another thread dropped it, or added one, at the same moment
+                self.pop(next(iter(self)), None)
+            except RuntimeError:
+                pass  # another thread added one at the same moment

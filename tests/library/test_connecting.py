@@ -418,3 +418,31 @@ async def test_one_that_is_dropped_without_disconnect_ends_its_threads(url: str)
     async with asyncio.timeout(10):
         while threading.active_count() > before:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+async def test_a_connection_that_breaks_hangs_nobody(file_database: Database) -> None:
+    # What a user can do to the one connection of a database in memory, and a disk to any.
+    file_database._engine._backend._writer._connection.close()  # type: ignore[union-attr]
+    inserts = [file_database.execute("INSERT INTO users (name) VALUES (NULL)") for _ in range(9)]
+    async with asyncio.timeout(5):
+        results = await asyncio.gather(*inserts, return_exceptions=True)
+        assert any(isinstance(result, exceptions.ProgrammingError) for result in results)
+        assert await file_database.execute("INSERT INTO users (name) VALUES ('Ada')")
+
+
+@pytest.mark.parametrize("moment", [0, 0.0005, 0.001, 0.002, 0.003])
+async def test_a_connect_that_is_cancelled_leaves_nothing_open(
+    file_url: str, moment: float
+) -> None:
+    database = Database(file_url)
+    connecting = asyncio.ensure_future(database.connect())
+    await asyncio.sleep(moment)
+    connecting.cancel()
+    await asyncio.wait([connecting])
+    await database.disconnect()
+    async with asyncio.timeout(5):
+        while any(thread.name.startswith("databases-") for thread in threading.enumerate()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await database.connect()
+    assert await database.fetch_val("SELECT 1") == 1
+    await database.disconnect()

@@ -21,7 +21,7 @@ from databases.backends.sqlite.readers import Readers
 from databases.backends.sqlite.turns import Turns
 from databases.backends.sqlite.worker import ConnectionThread, Kind, Reopened
 from databases.exceptions import disconnected
-from databases.statements import Dialect
+from databases.statements import Bound, Dialect
 from databases.verbs import Verb
 
 TYPE_CHECKING = False
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from databases.backends.sqlite.inserts import EngineConnection
     from databases.pending import CallSite
     from databases.records import Result
-    from databases.statements import Batch, Bound
+    from databases.statements import Batch
     from databases.url import DatabaseURL
 
 T = TypeVar("T")
@@ -84,6 +84,7 @@ class SQLiteBackend:
         self._reopened = Reopened()
         self._idle: list[ConnectionThread] = []
         self._lent: set[ConnectionThread] = set()
+        self._ending: set[ConnectionThread] = set()
 
     async def connect(self) -> None:
         """Open the file, creating it where it is missing."""
@@ -94,16 +95,25 @@ class SQLiteBackend:
         self._later = self._options.once_connected()
         readers = Readers(self._later)
         try:
-            lane = await self._writer.run(lambda _: open_connection(self._later))
             await readers.connect()
+            lane = await self._opened_for_lane()
         except BaseException:
-            self._writer.stop()
+            for thread in (self._writer, *readers.threads()):
+                thread.stop()
             raise
         # It must not lead back here, or a Database that is dropped waits for the collector.
         at_work = partial(_are_at_work, self._writer, readers, self._lent)
         loop = asyncio.get_running_loop()
         self._lane = FastLane(lane, loop, self._reopened, at_work, readers.post)
         self._readers = readers
+
+    async def _opened_for_lane(self) -> EngineConnection:
+        opening = self._writer.submit(lambda _: open_connection(self._later))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close)
+            raise
 
     def __del__(self) -> None:
         # Never disconnected, and nobody refers to it any more. Its threads do not either.
@@ -117,9 +127,10 @@ class SQLiteBackend:
     async def disconnect(self) -> None:
         """Close all connections once the statements under way are done."""
         self._turns.close()
-        borrowed = {*self._idle, *self._lent}
+        borrowed = {*self._idle, *self._lent, *self._ending}
         self._idle.clear()
         self._lent.clear()
+        self._ending.clear()
         # Whoever waits for this may be cancelled: the connections are closed all the same.
         await asyncio.shield(asyncio.ensure_future(self._close(borrowed)))
 
@@ -149,7 +160,10 @@ class SQLiteBackend:
                 if result is not None:
                     return result
             return await readers.read(partial(lane.trial, bound=bound, limit=limit))
-        return await self._run(bound, site, partial(work.fetch, bound=bound, limit=limit))
+        job = partial(work.fetch, bound=bound, limit=limit)
+        if statement.verb in _TOGETHER:
+            return await self._write(statement.sql, site, job, Kind.GROUPED)
+        return await self._run(bound, site, job)
 
     async def execute(self, bound: Bound, site: CallSite) -> int:
         """Run a single statement; return the last inserted id of an INSERT, else the row count."""
@@ -164,7 +178,7 @@ class SQLiteBackend:
     async def execute_many(self, batches: list[Batch], site: CallSite) -> None:
         """Run all rows of all batches in one transaction."""
         job = partial(work.execute_many, batches=batches)
-        await self._write(batches[0].statement.sql, site, job, Kind.ALONE)
+        await self._run(Bound(batches[0].statement, ()), site, job)
 
     async def _run(self, bound: Bound, site: CallSite, job: Callable[[EngineConnection], T]) -> T:
         statement = bound.statement
@@ -175,8 +189,7 @@ class SQLiteBackend:
                 return await connection.run(bound, site, job)
             finally:
                 connection.release()
-        kind = Kind.GROUPED if statement.verb in _TOGETHER else Kind.ALONE
-        return await self._write(statement.sql, site, job, kind)
+        return await self._write(statement.sql, site, job, Kind.ALONE)
 
     async def _write(
         self, sql: str, site: CallSite, job: Callable[[EngineConnection], T], kind: Kind
@@ -222,11 +235,18 @@ class SQLiteBackend:
             self._idle.append(thread)
         else:
             thread.stop()
+            self._ending = {each for each in (*self._ending, thread) if not each.ended}
 
     async def _connected(self, options: SQLiteOptions, *, lent: bool = False) -> ConnectionThread:
         thread = ConnectionThread(options, lent=lent, reopened=self._reopened)
         await thread.connect()
         return thread
+
+
+def _close(opened: asyncio.Future[EngineConnection]) -> None:
+    """Close a connection that nobody waits for any more."""
+    if opened.exception() is None:
+        opened.result().close()
 
 
 def _are_at_work(writer: ConnectionThread, readers: Readers, lent: set[ConnectionThread]) -> bool:

@@ -65,7 +65,7 @@ class SQLiteConnection:
         self._begun = False
         self._readonly = False
         self._clean = True
-        self._handed_out = False
+        self._handed_out = self._waits_itself = False
         self._cursors: weakref.WeakSet[SQLiteCursor] = weakref.WeakSet()
 
     @property
@@ -73,7 +73,14 @@ class SQLiteConnection:
         """An awaitable surface of the driver's connection, like aiosqlite's."""
         self._clean = False
         self._handed_out = True
-        return RawConnection(self.thread, self._in_transaction)
+        return RawConnection(self._thread_for_raw, self._in_transaction)
+
+    async def _thread_for_raw(self) -> ConnectionThread:
+        thread = await self.thread()
+        if not self._waits_itself:
+            self._waits_itself = True
+            await thread.submit(work.wait_for_locks)
+        return thread
 
     async def thread(self) -> ConnectionThread:
         """Return the thread of SQLite's connection, taking one where there is none yet."""
@@ -110,6 +117,8 @@ class SQLiteConnection:
 
     async def execute_many(self, batches: list[Batch], site: CallSite) -> None:
         """Run all rows of all batches, or none of them."""
+        if work.changes_session(batches[0].statement):
+            self._clean = False
         await self._write(site, partial(work.execute_many, batches=batches))
 
     async def open_cursor(self, bound: Bound, site: CallSite) -> Cursor:
@@ -178,7 +187,7 @@ class SQLiteConnection:
             raise
         self._begun = True
         try:
-            connection = thread.if_idle
+            connection = None if self._waits_itself else thread.if_idle
             if connection is None or not work.begun_at_once(connection, sql, readonly=readonly):
                 await thread.submit(partial(work.begin, sql=sql, readonly=readonly))
         except BaseException:
@@ -248,7 +257,9 @@ class SQLiteConnection:
         done.add_done_callback(self._finish)
         return done
 
-    def _finish(self, _: object = None) -> None:
+    def _finish(self, done: asyncio.Future[None] | None = None) -> None:
+        if done is not None and not done.cancelled():
+            done.exception()  # whoever rolled back has it; where nobody waits, nobody is to be told
         self._begun = self._readonly = False
         turn, self._turn = self._turn, None
         if turn is not None:

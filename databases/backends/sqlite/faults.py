@@ -99,6 +99,9 @@ class LockedError(
     Code that is ready for SQLite's own "database is locked" is ready for this.
     """
 
+    sqlite_errorcode = sqlite3.SQLITE_BUSY
+    sqlite_errorname = "SQLITE_BUSY"
+
 
 def locked_by_others(options: SQLiteOptions) -> LockedError:
     """The error for a statement that another process kept out."""

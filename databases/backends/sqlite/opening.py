@@ -56,7 +56,9 @@ def open_connection(options: SQLiteOptions) -> EngineConnection:
             connection.execute(pragma).close()
         connection.options = options
         if options.path is not None:
-            connection.opened_file = _identity(options.path)
+            opened = _identity(options.path)
+            # There are file systems whose files are others each time one looks.
+            connection.opened_file = opened if opened == _identity(options.path) else None
     except BaseException as error:
         connection.close()
         raise adopted(error, options) from None
@@ -77,8 +79,8 @@ def has_moved(connection: EngineConnection) -> bool:
 
     SQLite goes on with a file that was removed, and what it then commits is lost.
     """
-    path = connection.options.path
-    return path is not None and _identity(path) != connection.opened_file
+    path, opened = connection.options.path, connection.opened_file
+    return path is not None and opened is not None and _identity(path) != opened
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -23,8 +23,8 @@ _URI_PARAMETERS = ("cache", "immutable", "mode", "modeof", "nolock", "psow", "vf
 _NEEDLESS = ("check_same_thread", "uri")
 """Options of ``sqlite3.connect`` that databases 0.9 passed on, and that the engine settles."""
 
-_NUMBERS: dict[str, tuple[float, float, float]] = {
-    # name: the default, the least, the most
+_NUMBERS: dict[str, tuple[float, int, int]] = {
+    # name: the default, the least, the most; a whole number where the default is one
     "timeout": (30.0, 0, 86_400),
     "readers": (5, 1, 64),
     "cached_statements": (128, 0, 100_000),
@@ -143,9 +143,10 @@ def _number(name: str, given: Mapping[str, Any]) -> float:
         number = float(value)
     except (TypeError, ValueError):
         number = math.nan
-    if not least <= number <= most:
+    if not least <= number <= most or (isinstance(default, int) and number % 1):
+        kind = "a whole number" if isinstance(default, int) else "a number"
         raise UnknownOptionError(
-            f"The SQLite option {name} is a number from {least} to {most}, not {value!r}: "
+            f"The SQLite option {name} is {kind} from {least} to {most}, not {value!r}: "
             f"write for example sqlite:///./test.db?{name}={default:g}"
         )
     return number

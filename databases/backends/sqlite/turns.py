@@ -115,16 +115,18 @@ class Turns:
         """
         turn = Turn(site)
         waiter = None
-        with self._guard:
-            if self._holder is None:
-                self._holder = turn
-            else:
-                waiter = self._wait_in_line(turn)
-                self._waiting.append(turn)
-                if self._holder is self._open:
-                    # It would never end if statements went on joining it.
-                    self._open = None
-        self._work_off()
+        try:
+            with self._guard:
+                if self._holder is None:
+                    self._holder = turn
+                else:
+                    waiter = self._wait_in_line(turn)
+                    self._waiting.append(turn)
+                    if self._holder is self._open:
+                        # It would never end if statements went on joining it.
+                        self._open = None
+        finally:
+            self._work_off()
         if waiter is not None:
             await self.wait_for(turn, waiter, site)
         return turn
@@ -139,21 +141,23 @@ class Turns:
             StateError: as for ``take()``.
         """
         waiter = None
-        with self._guard:
-            turn = self._open
-            if turn is None:
-                turn = SharedTurn(site)
-                if self._holder is None:
-                    self._holder = turn
-                else:
+        try:
+            with self._guard:
+                turn = self._open
+                if turn is None:
+                    turn = SharedTurn(site)
+                    if self._holder is None:
+                        self._holder = turn
+                    else:
+                        waiter = self._wait_in_line(turn)
+                        self._waiting.append(turn)
+                    self._open = turn
+                elif turn is not self._holder:
                     waiter = self._wait_in_line(turn)
-                    self._waiting.append(turn)
-                self._open = turn
-            elif turn is not self._holder:
-                waiter = self._wait_in_line(turn)
-            turn.members += 1
-            turn.site, turn.sql = site, sql
-        self._work_off()
+                turn.members += 1
+                turn.site, turn.sql = site, sql
+        finally:
+            self._work_off()
         return turn, waiter
 
     def give(self, turn: Turn) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import sqlite3
 import time
 from typing import TypeVar
 
 from databases.backends.sqlite.faults import moved
-from databases.backends.sqlite.opening import busy_timeout, has_moved
+from databases.backends.sqlite.opening import has_moved
 from databases.exceptions import TransactionStateError, combined
 from databases.records import Result
 from databases.verbs import Verb, leading_words
@@ -69,15 +68,9 @@ def fetch(connection: sqlite3.Connection, bound: Bound, limit: int | None) -> Re
         cursor.close()
 
 
-def waiting_for_locks(connection: EngineConnection, job: Callable[[EngineConnection], T]) -> T:
-    """Do a user's own work, which cannot be done again: SQLite itself waits for locks meanwhile."""
+def wait_for_locks(connection: EngineConnection) -> None:
+    """Have SQLite itself wait for locks, for a user's own work, which cannot be done again."""
     connection.execute(f"PRAGMA busy_timeout = {connection.options.timeout * 1000:.0f}").close()
-    try:
-        return job(connection)
-    finally:
-        # A user can have closed it.
-        with contextlib.suppress(sqlite3.ProgrammingError):
-            connection.execute(f"PRAGMA busy_timeout = {busy_timeout(connection.is_wal)}").close()
 
 
 def unless(

@@ -262,7 +262,7 @@ class ConnectionThread:
         finally:
             self._close()
             with self._lock:
-                self.ended = True
+                self.closing = self.ended = True
             if self._closed is not None:
                 _send([Answer(self._closed, None, None)])
 
@@ -332,7 +332,13 @@ class ConnectionThread:
                     answers.append(self._attempt(group[0]))
                     groups.insert(0, group[1:])
                 continue
-            except sqlite3.OperationalError:  # busy, and nothing else
+            except BaseException as error:
+                if not is_busy(error):
+                    # Not a statement failed but the connection: it could not even roll back.
+                    answers += [self._failed(job, of_each(error)) for job in group]
+                    if not self._lent:
+                        self._close()
+                    continue
                 groups.insert(0, group)
             if time.monotonic() > give_up:
                 locked = locked_by_others(self._options)
@@ -353,9 +359,7 @@ class ConnectionThread:
             # From here on an interrupt finds it; one that came before must not have been in vain.
             if not job.is_wanted:
                 return Answer(job.future, None, None)
-            if job.kind is Kind.ONCE:
-                result = work.waiting_for_locks(connection, job.work)
-            elif job.kind is Kind.BESIDE:
+            if job.kind is Kind.BESIDE:
                 result = work.unless(connection, job.work, lambda: not job.is_wanted)
             else:
                 result = job.work(connection)
