@@ -14,12 +14,13 @@ from typing import Any, TypeVar
 from databases.backends.sqlite import work
 from databases.backends.sqlite.adapters import ADAPTERS
 from databases.backends.sqlite.connection import SQLiteConnection
+from databases.backends.sqlite.jobs import Kind
 from databases.backends.sqlite.lane import FastLane
 from databases.backends.sqlite.opening import open_connection
 from databases.backends.sqlite.options import SQLiteOptions
 from databases.backends.sqlite.readers import Readers
 from databases.backends.sqlite.turns import Turns
-from databases.backends.sqlite.worker import ConnectionThread, Kind, Reopened
+from databases.backends.sqlite.worker import ConnectionThread, Crew
 from databases.exceptions import disconnected
 from databases.statements import Bound, Dialect
 from databases.verbs import Verb
@@ -81,7 +82,7 @@ class SQLiteBackend:
         self._writer: ConnectionThread
         # In memory there is one connection alone, that of the writer.
         self._readers: Readers | None = None
-        self._reopened = Reopened()
+        self._crew = Crew()
         self._idle: list[ConnectionThread] = []
         self._lent: set[ConnectionThread] = set()
         self._ending: set[ConnectionThread] = set()
@@ -93,7 +94,7 @@ class SQLiteBackend:
         if self._options.in_memory:
             return
         self._later = self._options.once_connected()
-        readers = Readers(self._later)
+        readers = Readers(self._later, self._crew)
         try:
             await readers.connect()
             lane = await self._opened_for_lane()
@@ -101,10 +102,8 @@ class SQLiteBackend:
             for thread in (self._writer, *readers.threads()):
                 thread.stop()
             raise
-        # It must not lead back here, or a Database that is dropped waits for the collector.
-        at_work = partial(_are_at_work, self._writer, readers, self._lent)
-        loop = asyncio.get_running_loop()
-        self._lane = FastLane(lane, loop, self._reopened, at_work, readers.post)
+        # Nothing here leads back, or a Database that is dropped would wait for the collector.
+        self._lane = FastLane(lane, asyncio.get_running_loop(), self._crew, readers.post)
         self._readers = readers
 
     async def _opened_for_lane(self) -> EngineConnection:
@@ -217,7 +216,7 @@ class SQLiteBackend:
             thread = self._idle.pop()
             if not thread.has_moved:
                 break
-            self._reopened.count += 1
+            self._crew.reopened += 1
             thread.stop()
         else:
             readers, thread = self._readers, await self._connected(self._later, lent=True)
@@ -238,7 +237,7 @@ class SQLiteBackend:
             self._ending = {each for each in (*self._ending, thread) if not each.ended}
 
     async def _connected(self, options: SQLiteOptions, *, lent: bool = False) -> ConnectionThread:
-        thread = ConnectionThread(options, lent=lent, reopened=self._reopened)
+        thread = ConnectionThread(options, self._crew, lent=lent)
         await thread.connect()
         return thread
 
@@ -247,7 +246,3 @@ def _close(opened: asyncio.Future[EngineConnection]) -> None:
     """Close a connection that nobody waits for any more."""
     if opened.exception() is None:
         opened.result().close()
-
-
-def _are_at_work(writer: ConnectionThread, readers: Readers, lent: set[ConnectionThread]) -> bool:
-    return any(thread.is_at_work for thread in (writer, *readers.threads(), *lent))

@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 
 from databases.backends.base import Cursor
 from databases.backends.sqlite import work
+from databases.backends.sqlite.cursors import FIRST, FetchedCursor, SQLiteCursor
+from databases.backends.sqlite.jobs import Kind
 from databases.backends.sqlite.raw import RawConnection
-from databases.backends.sqlite.worker import Kind
-from databases.exceptions import StateError, UnknownOptionError
+from databases.exceptions import UnknownOptionError
 from databases.records import Result
 from databases.verbs import Verb
 
@@ -25,12 +26,9 @@ if TYPE_CHECKING:
     from databases.backends.sqlite.turns import Turn, Turns
     from databases.backends.sqlite.worker import ConnectionThread
     from databases.pending import CallSite
-    from databases.statements import Batch, Bound, Statement
+    from databases.statements import Batch, Bound
 
 T = TypeVar("T")
-
-_FIRST, _NEXT = 100, 1000
-"""Rows that a cursor reads at a time: when it is opened, and after that."""
 
 
 class SQLiteConnection:
@@ -129,7 +127,7 @@ class SQLiteConnection:
             # a rollback journal nobody could write, this task included, before the last was read.
             return FetchedCursor(await self.fetch(bound, None, site))
         opened: list[sqlite3.Cursor] = []
-        open_cursor = partial(work.open_cursor, bound=bound, opened=opened, count=_FIRST)
+        open_cursor = partial(work.open_cursor, bound=bound, opened=opened, count=FIRST)
         try:
             first = await self.run(bound, site, open_cursor)
         except BaseException:
@@ -284,94 +282,3 @@ def _readonly(options: Mapping[str, Any]) -> bool:
             "'serializable'. Leave isolation= out, or write isolation='serializable'."
         )
     return bool(options.get("readonly", False))
-
-
-class SQLiteCursor:
-    """An open result, read in pieces of a bounded number of rows.
-
-    Args:
-        run: has work done on the connection.
-        thread: the thread that the cursor belongs to.
-        statement: what it runs.
-        cursor: the driver's cursor.
-        first: the first rows.
-    """
-
-    def __init__(
-        self,
-        run: Callable[[Callable[[EngineConnection], Result]], Awaitable[Result]],
-        thread: ConnectionThread,
-        statement: Statement,
-        cursor: sqlite3.Cursor,
-        first: Result,
-    ) -> None:
-        self._thread = thread
-        self._statement = statement
-        self._cursor: sqlite3.Cursor | None = cursor
-        self._first: Result | None = first
-        self._end = Result(first.shape, [], True)
-        self._run = run
-        self._given_up = False
-        if len(first.rows) < _FIRST:
-            self._cursor = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether SQLite has it open."""
-        return self._cursor is not None
-
-    async def fetch(self) -> Result:
-        """Return the next rows; none at the end.
-
-        Raises:
-            StateError: where its connection was given back meanwhile.
-        """
-        first, self._first = self._first, None
-        if first is not None:
-            return first
-        if self._given_up:
-            raise StateError(
-                "The connection of this iteration was given back before its end: read the rows "
-                "inside the `async with` block of the connection or transaction."
-            )
-        if self._cursor is None:
-            return self._end
-        result = await self._run(self._next(self._cursor))
-        if len(result.rows) < _NEXT:
-            self._cursor = None
-        return result
-
-    def _next(self, cursor: sqlite3.Cursor) -> Callable[[sqlite3.Connection], Result]:
-        return partial(work.fetch_more, statement=self._statement, cursor=cursor, count=_NEXT)
-
-    def give_up(self) -> None:
-        """Free the cursor although not all of its rows were read."""
-        self._given_up = self.is_open
-        self.close()
-
-    def close(self) -> None:
-        """Free the cursor."""
-        cursor, self._cursor = self._cursor, None
-        if cursor is not None:
-            self._thread.post(partial(work.close_cursors, cursors=[cursor]))
-
-
-class FetchedCursor:
-    """The interface of a cursor over rows that are here already.
-
-    Args:
-        result: the rows.
-    """
-
-    def __init__(self, result: Result) -> None:
-        self._result = result
-
-    async def fetch(self) -> Result:
-        """Return all rows the first time, none after that."""
-        result = self._result
-        self._result = Result(result.shape, [], True)
-        return result
-
-    def close(self) -> None:
-        """Drop the rows."""
-        self._result = Result(self._result.shape, [], True)

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from databases.backends.sqlite.worker import Answer, Job
+    from databases.backends.sqlite.jobs import Answer, Job
 
 
 class Outcome(NamedTuple):

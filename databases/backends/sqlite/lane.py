@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from databases.backends.sqlite.inserts import EngineConnection
-    from databases.backends.sqlite.worker import Reopened
+    from databases.backends.sqlite.worker import Crew
     from databases.records import Result
     from databases.statements import Bound
 
@@ -44,10 +44,6 @@ _NO_LIMIT = 2**31 - 1
 
 _ROUND = 0.000_2
 """Seconds of reading after which the event loop goes round before the next read."""
-
-_REST = 0.001
-"""Seconds for which reads rest, after about as long a time, while the engine's threads are at work:
-they would hardly ever find the interpreter free."""
 
 _TRIALS = 2
 """Short runs on a reader before a statement is let in."""
@@ -82,8 +78,7 @@ class FastLane:
     Args:
         connection: a connection for these reads alone.
         loop: the event loop; in others nothing is let in.
-        reopened: counts how often the file turned out to be another one.
-        others_at_work: tells whether threads of the engine are at work.
+        crew: the threads of the database.
         hand_over: has work done by a reader that nobody waits for.
     """
 
@@ -91,19 +86,17 @@ class FastLane:
         self,
         connection: EngineConnection,
         loop: asyncio.AbstractEventLoop,
-        reopened: Reopened,
-        others_at_work: Callable[[], bool],
+        crew: Crew,
         hand_over: Callable[[Callable[[EngineConnection], object]], None],
     ) -> None:
         self._connection = connection
         self._hand_over = hand_over
-        self._reopened = reopened
-        self._seen = reopened.count
-        self._others_at_work = others_at_work
+        self._crew = crew
+        self._reopened = crew.reopened
         self._loop: asyncio.AbstractEventLoop = loop
         self._stop_at = 0.0
         self._look_at = 0.0
-        self._spent = self._since_rest = 0.0
+        self._spent = 0.0
         self.needs_pause = False
         """Whether the event loop should go round before the next read: ``await lane.pause()``."""
         self._closed = False
@@ -114,9 +107,13 @@ class FastLane:
         self._bound(connection)
 
     def admits(self, sql: str) -> Conduct | None:
-        """Whether a statement has proved short, and this is the event loop it is for."""
+        """Whether a statement has proved short, and may run here now.
+
+        Only in the event loop that this is for, and not while a thread is at work: both would get
+        the interpreter from each other at every step, which makes either slow and the loop late.
+        """
         conduct = self._conduct.get(sql)
-        if conduct is None or conduct.trials or self._closed:
+        if conduct is None or conduct.trials or self._closed or self._crew.at_work:
             return None
         return conduct if asyncio.get_running_loop() is self._loop else None
 
@@ -159,9 +156,9 @@ class FastLane:
             conduct.trials = max(1, conduct.trials)
             if result is not None:
                 self._hand_over(partial(self.trial, bound=bound, limit=limit))
-        if started > self._look_at or self._reopened.count != self._seen:
+        if started > self._look_at or self._crew.reopened != self._reopened:
             self._look_at = started + _LOOK_AT_FILE
-            self._seen = self._reopened.count
+            self._reopened = self._crew.reopened
             if has_moved(self._connection):
                 self.close()
                 return None
@@ -195,19 +192,10 @@ class FastLane:
         waiter = self._loop.create_future()
         self._waiting.append(waiter)
         if len(self._waiting) == 1:
-            self._go_round()
+            self._loop.call_soon(self._begin_round)
         await waiter
 
-    def _go_round(self) -> None:
-        if self._since_rest > _REST and self._others_at_work():
-            self._since_rest = 0.0
-            self._loop.call_later(_REST, self._begin_round)
-        else:
-            self._loop.call_soon(self._begin_round)
-
     def _begin_round(self) -> None:
-        # Half of the time that passes here is SQLite's, the rest is Python's.
-        self._since_rest += 2 * self._spent
         self._spent = 0.0
         self.needs_pause = False
         while self._waiting:
@@ -216,4 +204,4 @@ class FastLane:
                 waiter.set_result(None)
                 break
         if self._waiting:
-            self._go_round()
+            self._loop.call_soon(self._begin_round)

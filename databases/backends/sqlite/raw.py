@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, TypeVar
 
-from databases.backends.sqlite.worker import Kind
+from databases.backends.sqlite.jobs import Kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

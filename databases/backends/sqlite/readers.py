@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from databases.backends.sqlite.inserts import EngineConnection
+    from databases.backends.sqlite.jobs import Inbox
     from databases.backends.sqlite.options import SQLiteOptions
-    from databases.backends.sqlite.worker import Inbox
+    from databases.backends.sqlite.worker import Crew
 
 T = TypeVar("T")
 
@@ -37,12 +38,14 @@ class Readers:
     Args:
         options: how they are opened, and how many there may be: beyond that, reads wait for long
             ones to end.
+        crew: the threads of the database.
     """
 
-    def __init__(self, options: SQLiteOptions) -> None:
+    def __init__(self, options: SQLiteOptions, crew: Crew) -> None:
         self._options = options
+        self._crew = crew
         self._inbox: Inbox = queue.SimpleQueue()
-        self._first = ConnectionThread(options, self._inbox)
+        self._first = ConnectionThread(options, crew, self._inbox)
         self._others: list[ConnectionThread] = []
         self._under_way = 0
         self._watched_by: asyncio.AbstractEventLoop | None = None
@@ -97,7 +100,7 @@ class Readers:
         if len(threads) < self._options.readers and all(
             thread.busy_for >= _LONG for thread in threads
         ):
-            another = ConnectionThread(self._options, self._inbox, idle=_IDLE)
+            another = ConnectionThread(self._options, self._crew, self._inbox, idle=_IDLE)
             another.start()
             self._others.append(another)
         self._watch()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import enum
 import itertools
 import math
 import queue
@@ -18,10 +17,11 @@ import sqlite3
 import threading
 import time
 from itertools import chain
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from databases.backends.sqlite import group_commit, work
 from databases.backends.sqlite.faults import adopted, is_busy, locked_by_others, of_each
+from databases.backends.sqlite.jobs import STOP, Answer, Job, Kind, send
 from databases.backends.sqlite.opening import has_moved, open_connection
 from databases.exceptions import disconnected
 
@@ -30,11 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from databases.backends.sqlite.inserts import EngineConnection
+    from databases.backends.sqlite.jobs import Inbox, Work
     from databases.backends.sqlite.options import SQLiteOptions
-
-    Work = Callable[[EngineConnection], Any]
-
-    Inbox = queue.SimpleQueue["Job"]
 
 T = TypeVar("T")
 
@@ -54,42 +51,14 @@ _MOST_TOGETHER = 500
 _COUNTER = itertools.count(1)
 
 
-class Kind(enum.Enum):
-    """How a piece of work is to be done."""
-
-    ALONE = "by itself"
-    GROUPED = "a single statement that may be committed together with others"
-    ESSENTIAL = "even if whoever waits for it is cancelled before its turn comes"
-    ONCE = "by itself, and never again where another process is in the way: a user's own code"
-    BESIDE = "by itself, beside cursors that are open: an interrupt would stop those too"
-
-
-class Job(NamedTuple):
-    """Work for the connection, and the future that waits for it."""
-
-    work: Work
-    future: asyncio.Future[Any] | None
-    kind: Kind
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether anybody waits for it still."""
-        return self.future is None or not self.future.cancelled() or self.kind is Kind.ESSENTIAL
-
-
-class Answer(NamedTuple):
-    """What became of a job."""
-
-    future: asyncio.Future[Any] | None
-    result: Any
-    error: BaseException | None
-
-
-class Reopened:
-    """How often the database's file turned out to be another one than before."""
+class Crew:
+    """What the threads of one database know of each other."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.at_work: set[ConnectionThread] = set()
+        """Those that are doing something but single writes, which mostly wait for the disk."""
+        self.reopened = 0
+        """How often the database's file turned out to be another one than before."""
 
 
 class ConnectionThread:
@@ -97,24 +66,24 @@ class ConnectionThread:
 
     Args:
         options: how the connection is opened.
+        crew: the threads that it belongs to.
         inbox: where its work is, if it shares that with others.
         idle: the seconds without work after which it ends; None for never.
         lent: whether it is somebody's own for a while. If not it opens the database anew where
             another file has taken its place.
-        reopened: where it counts that it did so.
     """
 
     def __init__(
         self,
         options: SQLiteOptions,
+        crew: Crew,
         inbox: Inbox | None = None,
         *,
         idle: float | None = None,
         lent: bool = False,
-        reopened: Reopened | None = None,
     ) -> None:
         self._options = options
-        self._reopened = reopened
+        self._crew = crew
         self._inbox: Inbox = queue.SimpleQueue() if inbox is None else inbox
         self._idle = idle
         self._lent = lent
@@ -192,7 +161,7 @@ class ConnectionThread:
     def stop(self) -> None:
         """Close the connection and end the thread, without waiting; needs no event loop."""
         self.closing = True
-        self._inbox.put(_STOP)
+        self._inbox.put(STOP)
 
     def close(self) -> asyncio.Future[None]:
         """Close the connection and end the thread, once the work given so far is done."""
@@ -227,11 +196,6 @@ class ConnectionThread:
         return None if self._given != self._done or self.closing else self._connection
 
     @property
-    def is_at_work(self) -> bool:
-        """Whether it does anything at this moment."""
-        return self._busy_since != math.inf
-
-    @property
     def busy_for(self) -> float:
         """Seconds for which the present piece of work has been going on; 0 where there is none."""
         return max(0.0, time.perf_counter() - self._busy_since)
@@ -264,7 +228,7 @@ class ConnectionThread:
             with self._lock:
                 self.closing = self.ended = True
             if self._closed is not None:
-                _send([Answer(self._closed, None, None)])
+                send([Answer(self._closed, None, None)])
 
     def _take_turn(self) -> bool:
         """Wait for work, do all there is, and answer it. False once the thread shall end."""
@@ -275,26 +239,28 @@ class ConnectionThread:
             return False
         if not self._lent and self.has_moved:
             self._close()
-            if self._reopened is not None:
-                self._reopened.count += 1
+            self._crew.reopened += 1
         answers: list[Answer] = []
         self._busy_since = time.perf_counter()
         answer_at = self._busy_since + _ANSWER_AFTER
         try:
-            while job is not None and job is not _STOP:
+            while job is not None and job is not STOP:
                 jobs, following = self._together(job)
+                if job.kind is not Kind.GROUPED:
+                    self._crew.at_work.add(self)
                 answers += self._patiently(jobs)
                 self._done += len(jobs)
                 job = following or self._next()
                 now = self._busy_since = time.perf_counter()
                 if now > answer_at:
-                    _send(answers)
+                    send(answers)
                     answers = []
                     answer_at = now + _ANSWER_AFTER
             return job is None
         finally:
             self._busy_since = math.inf
-            _send(answers)
+            self._crew.at_work.discard(self)
+            send(answers)
 
     def _together(self, job: Job) -> tuple[list[Job], Job | None]:
         """What is done together with a job, and what was found behind that, if anything was."""
@@ -393,34 +359,3 @@ class ConnectionThread:
             connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-
-
-_STOP = Job(lambda connection: None, None, Kind.ESSENTIAL)
-"""The last job of a thread."""
-
-
-def _send(answers: list[Answer]) -> None:
-    """Hand answers over to the event loop that waits for them; nearly always there is one."""
-    waited_for = [answer for answer in answers if answer.future is not None]
-    while waited_for:
-        loop = _loop_of(waited_for[0])
-        mine = [answer for answer in waited_for if _loop_of(answer) is loop]
-        waited_for = [answer for answer in waited_for if _loop_of(answer) is not loop]
-        # A loop that was closed without disconnect() waits for nothing any more.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(_settle, mine)
-
-
-def _loop_of(answer: Answer) -> asyncio.AbstractEventLoop:
-    assert answer.future is not None
-    return answer.future.get_loop()
-
-
-def _settle(answers: list[Answer]) -> None:
-    for future, result, error in answers:
-        if future is None or future.done():
-            pass
-        elif error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(error)
