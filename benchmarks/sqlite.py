@@ -262,11 +262,10 @@ class Benchmark:
         return Chart(
             title="Throughput of one process on a SQLite file",
             subtitle=[
-                "Writes are durable (synchronous=FULL), files in WAL mode; databases 0.9.0 has its "
-                "default too, the rollback journal. "
-                "Dashed: sqlite3 called directly, without an event loop.",
-                f"{versions}, {machine}. "
-                f"Medians of {CHART_ROUNDS} rounds. What failed is not counted.",
+                "Durable writes (synchronous=FULL) to files in WAL mode; databases 0.9.0 with its "
+                "default, the rollback journal.",
+                f"Dashed: sqlite3 without an event loop. {versions}, {machine}. "
+                f"Medians of {CHART_ROUNDS} rounds.",
             ],
             tasks=CHART_TASKS,
             emphasised=OURS,

@@ -52,11 +52,13 @@ def test_a_request_in_flight_is_finished_before_the_service_ends(
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", int(running.address.split(":")[2][:-1]))) != 0
 
+    bystander = running.client()
+    # It is in use only once it is connected: a file that is in use cannot be put into WAL mode.
+    patience(lambda: bystander.get("/health/ready").status_code == 200)
     with closing(sqlite3.connect(database_file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         posting = threading.Thread(target=post)
         posting.start()
-        bystander = running.client()
         # There is no telling from outside when the POST waits for the lock. Several questions
         # that were asked later, and have been answered, come near enough.
         for _ in range(20):

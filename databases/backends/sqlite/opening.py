@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _POLL = 0.001
 """Seconds between two looks at a lock that another connection has."""
 
-_WAL_PATIENCE = 5.0
+_WAL_PATIENCE = 1.0
 """Seconds at most to wait for the moment in which the journal mode can change: nobody else may
 read or write then."""
 
