@@ -214,7 +214,7 @@ class SQLiteBackend:
             raise disconnected()
         while self._idle:
             thread = self._idle.pop()
-            if not thread.has_moved:
+            if not (thread.closing or thread.has_moved):
                 break
             self._crew.reopened += 1
             thread.stop()
