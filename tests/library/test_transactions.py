@@ -327,6 +327,18 @@ async def test_a_task_that_is_awaited_inside_the_transaction_it_waits_for_is_tol
         assert await asyncio.gather(*inserts) == [2, 3]
 
 
+async def test_execute_many_does_not_run_in_a_transaction_that_sqlite_rolled_back(
+    database: Database,
+) -> None:
+    await database.execute(INSERT, {"name": "Ada"})
+    with pytest.raises(exceptions.TransactionStateError, match="SQLite has rolled it back"):
+        async with database.transaction():
+            with pytest.raises(exceptions.IntegrityError):
+                await database.execute("INSERT OR ROLLBACK INTO users (name) VALUES ('Ada')")
+            await database.execute_many(INSERT, [{"name": "Grace"}, {"name": "Joan"}])
+    assert await count(database) == 1
+
+
 @pytest.mark.parametrize("moment", [0, 1, 2, 3, 5, 8])
 async def test_a_cancelled_transaction_is_rolled_back_and_frees_the_writer(
     database: Database, moment: int

@@ -14,6 +14,7 @@ from databases.backends.sqlite.jobs import Kind
 from databases.backends.sqlite.raw import RawConnection
 from databases.exceptions import UnknownOptionError
 from databases.records import Result
+from databases.statements import Bound
 from databases.verbs import Verb
 
 TYPE_CHECKING = False
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from databases.backends.sqlite.turns import Turn, Turns
     from databases.backends.sqlite.worker import ConnectionThread
     from databases.pending import CallSite
-    from databases.statements import Batch, Bound
+    from databases.statements import Batch
 
 T = TypeVar("T")
 
@@ -115,9 +116,8 @@ class SQLiteConnection:
 
     async def execute_many(self, batches: list[Batch], site: CallSite) -> None:
         """Run all rows of all batches, or none of them."""
-        if work.changes_session(batches[0].statement):
-            self._clean = False
-        await self._write(site, partial(work.execute_many, batches=batches))
+        job = partial(work.execute_many, batches=batches)
+        await self.run(Bound(batches[0].statement, ()), site, job)
 
     async def open_cursor(self, bound: Bound, site: CallSite) -> Cursor:
         """Start a query whose rows are read piece by piece."""
