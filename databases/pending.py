@@ -6,6 +6,7 @@ It behaves like the coroutine that it stands for, and knows where it was made. S
 
 from __future__ import annotations
 
+import functools
 import itertools
 import linecache
 import os
@@ -14,7 +15,7 @@ import warnings
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from databases.exceptions import ForgottenAwaitError, shortened
+from databases.exceptions import ForgottenAwaitError, QueryTimeoutError, shortened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,7 +110,10 @@ class Pending(Coroutine[Any, Any, T]):
         frame: FrameType,
         function: Callable[..., Coroutine[Any, Any, T]],
         *arguments: Any,
+        timeout: float | None = None,
     ) -> None:
+        if timeout is not None:
+            function = functools.partial(limited, timeout, method, function)
         self.method = method
         self.site = CallSite((frame.f_code, frame.f_lasti))
         self._function: Callable[..., Coroutine[Any, Any, T]] | None = function
@@ -253,6 +257,32 @@ class Pending(Coroutine[Any, Any, T]):
             self.site.filename,
             self.site.line,
         )
+
+
+async def limited(
+    seconds: float,
+    method: str,
+    function: Callable[..., Coroutine[Any, Any, T]],
+    site: CallSite,
+    *arguments: Any,
+) -> T:
+    """Run the work of a method within a time limit."""
+    import asyncio
+
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            return await function(site, *arguments)
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        # What it waited for is noted on the cancellation, where that is known.
+        known = getattr(error.__cause__, "__notes__", ())
+        lines = [f"{method}() took longer than its timeout of {seconds:g} s.", f"  {site}", *known]
+        late = QueryTimeoutError("\n".join(lines))
+        if arguments:
+            late.add_note(f"SQL: {shortened(arguments[0])}")
+        raise late from None
 
 
 def mark_as_coroutine_functions(*methods: Callable[..., Any]) -> None:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import sys
-from typing import Any, TypeVar
+from typing import Any
 
-from databases.exceptions import (
-    DatabaseError,
-    ForgottenAwaitError,
-    QueryTimeoutError,
-    explain,
-    shortened,
-)
-from databases.pending import CallSite, Pending
+from databases.exceptions import DatabaseError, ForgottenAwaitError, explain
+from databases.pending import CallSite, Pending, limited
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import FrameType
     from typing import NoReturn
 
@@ -25,8 +18,6 @@ if TYPE_CHECKING:
     from databases.compiler import Compiler
     from databases.records import Record
     from databases.statements import Bound, Query, Values
-
-T = TypeVar("T")
 
 
 class Queries:
@@ -65,9 +56,8 @@ class Queries:
             >>> [row["n"] for row in asyncio.run(main())]
             [1, 2]
         """
-        method = f"{self._called}.fetch_all"
-        run = self._fetch_all if timeout is None else _within(timeout, method, self._fetch_all)
-        return Pending(method, sys._getframe(1), run, query, values)
+        name = f"{self._called}.fetch_all"
+        return Pending(name, sys._getframe(1), self._fetch_all, query, values, timeout=timeout)
 
     def fetch_one(
         self, query: Query, values: Values | None = None, *, timeout: float | None = None
@@ -82,9 +72,8 @@ class Queries:
             >>> asyncio.run(main())["number"]
             1
         """
-        method = f"{self._called}.fetch_one"
-        run = self._fetch_one if timeout is None else _within(timeout, method, self._fetch_one)
-        return Pending(method, sys._getframe(1), run, query, values)
+        name = f"{self._called}.fetch_one"
+        return Pending(name, sys._getframe(1), self._fetch_one, query, values, timeout=timeout)
 
     def fetch_val(
         self,
@@ -110,9 +99,10 @@ class Queries:
             >>> asyncio.run(main())
             0
         """
-        method = f"{self._called}.fetch_val"
-        run = self._fetch_val if timeout is None else _within(timeout, method, self._fetch_val)
-        return Pending(method, sys._getframe(1), run, query, values, column)
+        name = f"{self._called}.fetch_val"
+        return Pending(
+            name, sys._getframe(1), self._fetch_val, query, values, column, timeout=timeout
+        )
 
     def execute(
         self, query: Query, values: Values | None = None, *, timeout: float | None = None
@@ -134,9 +124,8 @@ class Queries:
             >>> asyncio.run(main())
             1
         """
-        method = f"{self._called}.execute"
-        run = self._execute if timeout is None else _within(timeout, method, self._execute)
-        return Pending(method, sys._getframe(1), run, query, values)
+        name = f"{self._called}.execute"
+        return Pending(name, sys._getframe(1), self._execute, query, values, timeout=timeout)
 
     def execute_many(
         self, query: Query, values: Iterable[Values], *, timeout: float | None = None
@@ -161,11 +150,8 @@ class Queries:
             >>> asyncio.run(main())
             2
         """
-        method = f"{self._called}.execute_many"
-        run = (
-            self._execute_many if timeout is None else _within(timeout, method, self._execute_many)
-        )
-        return Pending(method, sys._getframe(1), run, query, values)
+        name = f"{self._called}.execute_many"
+        return Pending(name, sys._getframe(1), self._execute_many, query, values, timeout=timeout)
 
     def iterate(
         self, query: Query, values: Values | None = None, *, timeout: float | None = None
@@ -247,39 +233,6 @@ class Queries:
             raise
 
 
-def _within(
-    seconds: float, method: str, function: Callable[..., Coroutine[Any, Any, T]]
-) -> Callable[..., Coroutine[Any, Any, T]]:
-    """The work of a method, with a time limit."""
-    return functools.partial(_limited, seconds, method, function)
-
-
-async def _limited(
-    seconds: float,
-    method: str,
-    function: Callable[..., Coroutine[Any, Any, T]],
-    site: CallSite,
-    *arguments: Any,
-) -> T:
-    """Run the work of a method within a time limit."""
-    import asyncio
-
-    limit = asyncio.timeout(seconds)
-    try:
-        async with limit:
-            return await function(site, *arguments)
-    except TimeoutError as error:
-        if not limit.expired():
-            raise
-        # What it waited for is noted on the cancellation, where that is known.
-        known = getattr(error.__cause__, "__notes__", ())
-        lines = [f"{method}() took longer than its timeout of {seconds:g} s.", f"  {site}", *known]
-        late = QueryTimeoutError("\n".join(lines))
-        if arguments:
-            late.add_note(f"SQL: {shortened(arguments[0])}")
-        raise late from None
-
-
 class RecordIterator:
     """The rows of a query, one after the other, for ``async for``.
 
@@ -337,7 +290,7 @@ class RecordIterator:
         if self._timeout is None:
             await self._more(self._site)
         else:
-            await _limited(self._timeout, self._method, self._more, self._site)
+            await limited(self._timeout, self._method, self._more, self._site)
         return next(self._ready)
 
     async def _more(self, site: CallSite) -> None:
