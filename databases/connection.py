@@ -115,7 +115,8 @@ class Connection(Queries):
     async def _open_cursor(
         self, bound: Bound, method: str, site: CallSite
     ) -> tuple[Cursor, Callable[[], None]]:
-        return await self.held(method, site).open_cursor(bound, site), _nothing
+        held = self.held(method, site)
+        return await held.open_cursor(bound, site, alone=False), _nothing
 
     def __del__(self) -> None:
         # The task that held it is gone without having left its blocks.

@@ -141,6 +141,8 @@ class CoreStatement(Statement):
 
     __slots__ = ("_compiled", "_dialect", "_expanded", "_made_anew", "_query")
 
+    typed = True
+
     def __init__(self, compiled: SQLCompiler, dialect: Dialect) -> None:
         super().__init__(compiled.string)
         self._compiled = compiled
@@ -219,11 +221,11 @@ class CoreStatement(Statement):
         statement._query = query
         return statement
 
-    def _make_shape(self, names: tuple[str, ...]) -> Shape:
+    def _make_shape(self, names: tuple[str, ...], codes: tuple[Any, ...]) -> Shape:
         entries = self._entries(names)
         decoders = [
-            None if entry is None else entry.type._cached_result_processor(self._dialect, None)
-            for entry in entries
+            None if entry is None else entry.type._cached_result_processor(self._dialect, code)
+            for entry, code in zip(entries, codes or [None] * len(entries), strict=True)
         ]
         keys = tuple(
             name if entry is None else entry.keyname
@@ -238,7 +240,7 @@ class CoreStatement(Statement):
                     columns.setdefault(thing.element, position)
         selected = getattr(self._query, "_all_selected_columns", ())
         columns.update(zip(selected, range(len(names)), strict=False))
-        return Shape(keys, decoders, columns.get)
+        return Shape(keys, codes, decoders, columns.get)
 
     def _entries(self, names: tuple[str, ...]) -> list[ResultColumnsEntry | None]:
         """The compiler's column for each column of the result, where it knows one."""

@@ -56,9 +56,12 @@ class Database(Queries):
 
     SUPPORTED_BACKENDS: ClassVar[dict[str, str]] = {
         "mysql": "databases.backends.mysql:MySQLBackend",
+        "mysql+aiomysql": "databases.backends.mysql:MySQLBackend",
         "mysql+asyncmy": "databases.backends.asyncmy:AsyncMyBackend",
         "postgres": "databases.backends.postgres:PostgresBackend",
         "postgresql": "databases.backends.postgres:PostgresBackend",
+        "postgresql+asyncpg": "databases.backends.postgres:PostgresBackend",
+        "postgresql+psycopg": "databases.backends.postgres:PostgresBackend",
         "postgresql+aiopg": "databases.backends.aiopg:AiopgBackend",
         "sqlite": "databases.backends.sqlite:SQLiteBackend",
         "sqlite+aiosqlite": "databases.backends.sqlite:SQLiteBackend",
@@ -245,7 +248,7 @@ class Database(Queries):
             return await connection._open_cursor(bound, method, site)
         held = await self._engine.backend(method, site).acquire(site)
         try:
-            return await held.open_cursor(bound, site), held.release
+            return await held.open_cursor(bound, site, alone=True), held.release
         except BaseException:
             held.release()
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 
 from databases.compiler import Compiler
-from databases.exceptions import BackendUnavailableError, NotConnectedError, UnknownBackendError
+from databases.exceptions import NotConnectedError, UnknownBackendError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Engine:
         """Load the backend, if it is not yet, and connect it."""
         self._last_connect = None
         if self._backend is None:
-            self._backend = self._load()(self._url, self._options)
+            self._backend = self._load()(self._url, **self._options)
             self.compiler = Compiler(self._backend.dialect)
         await self._backend.connect()
         self.connected = self._backend
@@ -71,13 +71,7 @@ class Engine:
 
     def _load(self) -> type[Backend]:
         module, _, name = self._path.partition(":")
-        try:
-            return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
-        except (ImportError, AttributeError) as error:
-            raise BackendUnavailableError(
-                f"This release cannot connect to {self._url.scheme}:// yet ({error}). "
-                'SQLite works: "sqlite:///./test.db".'
-            ) from error
+        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
 
     def _not_connected(self, method: str, site: CallSite) -> NotConnectedError:
         lines = [f"{method}() needs a connected database, and this one is not.", f"  {site}"]
@@ -108,7 +102,8 @@ def backend_path(url: DatabaseURL, supported: Mapping[str, str]) -> str:
         UnknownBackendError: (a ``KeyError``) for a scheme that is not supported.
     """
     try:
-        return supported[url.scheme]
+        # Whoever shares a URL with other programs has their driver in it, such as +psycopg2.
+        return supported.get(url.scheme) or supported[url.dialect]
     except KeyError:
         raise UnknownBackendError(
             f"There is no backend for the URL scheme {url.scheme!r}. "

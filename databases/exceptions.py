@@ -16,6 +16,9 @@ The tree::
     │   └── BackendUnavailableError (ImportError)
     ├── QueryTimeoutError (TimeoutError)      a query took longer than its ``timeout``
     ├── WaitTimeoutError (TimeoutError)       somebody else held what this one waited for
+    │   └── PoolTimeout                       all connections of the pool were lent
+    │       └── PoolDeadlock                  and no one of them could come back
+    ├── TooManyRequests                       as many wait for a connection as may wait
     └── DriverError (the driver's own too)    the database refused or failed
         ├── InterfaceError
         ├── DataError
@@ -109,6 +112,18 @@ class QueryTimeoutError(DatabaseError, TimeoutError):
 
 class WaitTimeoutError(DatabaseError, TimeoutError):
     """Somebody else held what this one waited for, longer than the waiting is bounded to."""
+
+
+class PoolTimeout(WaitTimeoutError):
+    """No connection of the pool came free in ``pool_timeout`` seconds; it names who holds them."""
+
+
+class PoolDeadlock(PoolTimeout):
+    """No connection can come free: who holds one waits for one. Raised at once, not at the end."""
+
+
+class TooManyRequests(DatabaseError):
+    """``max_waiting`` others wait for a connection already."""
 
 
 class DriverError(DatabaseError):

@@ -20,15 +20,16 @@ class Holding:
 
     Args:
         site: where in the user's code it was asked for.
+        sql: the statement that it is for, or the last one run on it.
     """
 
     __slots__ = ("_since", "_task", "site", "sql")
 
-    def __init__(self, site: CallSite) -> None:
+    def __init__(self, site: CallSite, sql: str | None = None) -> None:
         import asyncio
 
         self.site = site
-        self.sql: str | None = None
+        self.sql = sql
         # Weak: a task that ended without letting go must not be kept for its sake.
         task = asyncio.current_task()
         self._task = None if task is None else weakref.ref(task)
@@ -44,12 +45,13 @@ class Holding:
         return None if self._task is None else self._task()
 
     def is_for_ever(self, waiting: asyncio.Task[Any]) -> bool:
-        """Whether the task that holds it awaits one that waits for it, and so cannot let go.
+        """Whether the task that holds it waits for it itself, or awaits one that does.
 
-        As far as asyncio tells: ``await task``, ``gather()``, and tasks that are awaited by those.
+        It cannot let go then. As far as asyncio tells: ``await task``, ``gather()``, and tasks that
+        are awaited by those.
         """
         task = self.task
-        return task is not None and _awaits(task, waiting)
+        return task is not None and (task is waiting or _awaits(task, waiting))
 
     def __str__(self) -> str:
         task = self.task

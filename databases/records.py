@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import ItemsView, Mapping, Sequence, ValuesView
 from typing import Any, NamedTuple
 
 TYPE_CHECKING = False
@@ -19,26 +19,31 @@ class Shape:
 
     Args:
         names: the columns' names in the order of the result.
+        codes: the types of the columns, as the driver numbers them; empty where it does not.
         processors: for each column the function that decodes its values, or None; an empty
             sequence where no column needs one.
         locate: finds a SQLAlchemy column's position, for rows of Core expressions.
     """
 
-    __slots__ = ("_decoded", "_locate", "decodes", "names", "positions", "record")
+    __slots__ = ("_decoded", "_locate", "codes", "decodes", "names", "plain", "positions", "record")
 
     def __init__(
         self,
         names: tuple[str, ...],
+        codes: tuple[Any, ...] = (),
         processors: Sequence[Processor | None] = (),
         locate: Columns | None = None,
     ) -> None:
         self.names = names
+        self.codes = codes
         # Where a name occurs twice the last column has it, as in databases 0.9.
         self.positions = {name: position for position, name in enumerate(names)}
         self._decoded = [(i, f) for i, f in enumerate(processors) if f is not None]
         self.decodes = bool(self._decoded)
         self._locate = locate
         self.record: type[_Row] = _Row if _TAKEN.isdisjoint(names) else _ShadowedRow
+        self.plain = self.record is _Row and locate is None and not self._decoded
+        """Whether a driver's own rows will do, if they are Records."""
 
     def row(self, values: Sequence[Any]) -> Record:
         """Wrap one row's values, decoding them now and only now."""
@@ -219,14 +224,39 @@ class _RecordMapping(Mapping[Any, Any]):
             raise KeyError(key)
         return self._record[key]
 
+    # Of columns that share a name all are listed, as SQLAlchemy does; by the name the last is found.
+
     def __iter__(self) -> Iterator[str]:
-        return iter(self._record._shape.positions)
+        return iter(self._record._shape.names)
 
     def __len__(self) -> int:
-        return len(self._record._shape.positions)
+        return len(self._record)
+
+    def values(self) -> ValuesView[Any]:
+        return _Values(self._record)
+
+    def items(self) -> ItemsView[str, Any]:
+        return _Items(self._record)
 
     def __repr__(self) -> str:
         return repr(dict(self))
+
+
+class _Values(ValuesView[Any]):
+    def __init__(self, record: Record) -> None:
+        self._mapping = record
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._mapping._values)
+
+
+class _Items(ItemsView[str, Any]):
+    def __init__(self, record: Record) -> None:
+        self._mapping = record
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        record = self._mapping
+        return zip(record._shape.names, record._values, strict=True)
 
 
 def _restore(names: tuple[str, ...], values: tuple[Any, ...]) -> Record:

@@ -41,7 +41,7 @@ class TextStatement(Statement):
             names.append(name)
             return dialect.placeholder(len(names))
 
-        pattern = rf"(?:{dialect.opaque})|(?<![:\w\\]):(?P<bind>\w+)(?![:\w])"
+        pattern = rf"(?:{dialect.opaque})|(?<![:\w\\]):(?P<bind>\w+)(?!\w|:(?!:))"
         sql = re.sub(pattern, replace, text, flags=re.DOTALL)
         super().__init__(_ESCAPED.sub(r"\1", sql))
         self._text = text

@@ -51,21 +51,29 @@ class Statement:
 
     __slots__ = ("_shape", "sql", "verb")
 
+    typed = False
+    """Whether it may know how to decode its columns, or to find them by more than their names."""
+
     def __init__(self, sql: str) -> None:
         self.sql = sql
         self.verb = verb_of(sql)
         self._shape: Shape | None = None
 
-    def shape(self, names: tuple[str, ...]) -> Shape:
-        """The shape of rows with these column names, kept for the next result."""
+    def shape(self, names: tuple[str, ...], codes: tuple[Any, ...] = ()) -> Shape:
+        """The shape of rows with these columns, kept for the next result.
+
+        Args:
+            names: the columns' names.
+            codes: their types, as the driver numbers them, if it does.
+        """
         shape = self._shape
         # SELECT * has other columns once the table has changed.
-        if shape is None or shape.names != names:
-            shape = self._shape = self._make_shape(names)
+        if shape is None or shape.names != names or shape.codes != codes:
+            shape = self._shape = self._make_shape(names, codes)
         return shape
 
-    def _make_shape(self, names: tuple[str, ...]) -> Shape:
-        return Shape(names)
+    def _make_shape(self, names: tuple[str, ...], codes: tuple[Any, ...]) -> Shape:
+        return Shape(names, codes)
 
 
 class Bound(NamedTuple):

@@ -56,8 +56,11 @@ class BackendConnection(Runner, Protocol):
         """The driver's own connection, or what stands for it (``Connection.raw_connection``)."""
         ...
 
-    async def open_cursor(self, bound: Bound, site: CallSite) -> Cursor:
-        """Start a query whose rows are read piece by piece, other statements in between."""
+    async def open_cursor(self, bound: Bound, site: CallSite, *, alone: bool) -> Cursor:
+        """Start a query whose rows are read piece by piece, other statements in between.
+
+        ``alone`` promises that there are none: the connection was acquired for this query.
+        """
         ...
 
     async def begin(self, options: Mapping[str, Any], site: CallSite, *, lazy: bool) -> None:
@@ -94,7 +97,7 @@ class Backend(Runner, Protocol):
 
     dialect: Dialect
 
-    def __init__(self, url: DatabaseURL, options: Mapping[str, Any]) -> None:
+    def __init__(self, url: DatabaseURL | str, **options: Any) -> None:
         """Read the options; ``options`` are the keywords of ``Database`` and win over the URL's.
 
         Raises:

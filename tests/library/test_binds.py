@@ -48,7 +48,7 @@ async def test_what_is_quoted_or_a_comment_is_text(
 
 async def test_a_cast_and_a_word_before_a_colon_are_no_binds() -> None:
     assert names("SELECT a::int, b[1:2], \\:c, :d") == ["d"]
-    assert names("SELECT ':a'::text, :id::int") == []
+    assert names("SELECT ':a'::text, :id::int") == ["id"]
 
 
 VALUES_OF_TYPES: list[tuple[Any, Any]] = [

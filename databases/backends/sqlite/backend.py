@@ -23,11 +23,12 @@ from databases.backends.sqlite.turns import Turns
 from databases.backends.sqlite.worker import ConnectionThread, Crew
 from databases.exceptions import disconnected
 from databases.statements import Bound, Dialect
+from databases.url import DatabaseURL
 from databases.verbs import Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from sqlalchemy.engine import Dialect as CoreDialect
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from databases.pending import CallSite
     from databases.records import Result
     from databases.statements import Batch
-    from databases.url import DatabaseURL
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ class SQLiteBackend:
 
     Args:
         url: ``sqlite:///path``, or ``sqlite://`` for a database in memory.
-        options: keywords that win over the URL's options; ``options`` lists them.
+        **options: keywords that win over the URL's options; ``options`` lists them.
 
     Raises:
         UnknownOptionError: for an option that is not known, or a value that it cannot take.
@@ -75,9 +75,9 @@ class SQLiteBackend:
         core=_core_dialect,
     )
 
-    def __init__(self, url: DatabaseURL, options: Mapping[str, Any]) -> None:
+    def __init__(self, url: DatabaseURL | str, **options: Any) -> None:
         self._lane: FastLane | None = None
-        self._options = SQLiteOptions.read(url, options)
+        self._options = SQLiteOptions.read(DatabaseURL(url), options)
         self._turns: Turns
         self._writer: ConnectionThread
         # In memory there is one connection alone, that of the writer.

@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from databases.backends.base import Cursor
+from databases.backends.cursors import FetchedCursor
 from databases.backends.sqlite import work
-from databases.backends.sqlite.cursors import FIRST, FetchedCursor, SQLiteCursor
+from databases.backends.sqlite.cursors import FIRST, SQLiteCursor
 from databases.backends.sqlite.jobs import Kind
 from databases.backends.sqlite.raw import RawConnection
 from databases.exceptions import UnknownOptionError
@@ -119,7 +120,7 @@ class SQLiteConnection:
         job = partial(work.execute_many, batches=batches)
         await self.run(Bound(batches[0].statement, ()), site, job)
 
-    async def open_cursor(self, bound: Bound, site: CallSite) -> Cursor:
+    async def open_cursor(self, bound: Bound, site: CallSite, *, alone: bool) -> Cursor:
         """Start a query whose rows are read piece by piece."""
         thread = await self.thread()
         if self._shared or bound.statement.verb is not Verb.READ or not thread.is_wal:

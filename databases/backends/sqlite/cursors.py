@@ -89,24 +89,3 @@ class SQLiteCursor:
         cursor, self._cursor = self._cursor, None
         if cursor is not None:
             self._thread.post(partial(work.close_cursors, cursors=[cursor]))
-
-
-class FetchedCursor:
-    """The interface of a cursor over rows that are here already.
-
-    Args:
-        result: the rows.
-    """
-
-    def __init__(self, result: Result) -> None:
-        self._result = result
-
-    async def fetch(self) -> Result:
-        """Return all rows the first time, none after that."""
-        result = self._result
-        self._result = Result(result.shape, [], True)
-        return result
-
-    def close(self) -> None:
-        """Drop the rows."""
-        self._result = Result(self._result.shape, [], True)

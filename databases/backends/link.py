@@ -1,0 +1,106 @@
+"""The seam between the pool and a network driver: one connection of the driver, and what opens it.
+
+``network`` implements the seam of ``base`` on top of this, once for all drivers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from databases.backends.base import Cursor
+    from databases.records import Result
+    from databases.statements import Batch, Bound
+
+
+class Link(Protocol):
+    """One connection of a driver. Only one task uses it at a time. Driver errors pass as they are.
+
+    A statement that is cancelled is stopped on the server too: by the time that ``reset()`` is
+    done, or the link is closed.
+    """
+
+    sent: bool
+    """Whether the last statement may have reached the server; False as long as it provably has
+    not. What it stands at counts only once the link is lost."""
+
+    @property
+    def raw(self) -> Any:
+        """The driver's own connection."""
+        ...
+
+    def is_closed(self) -> bool:
+        """Whether it is known to be of no use any more."""
+        ...
+
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open on it, failed or not."""
+        ...
+
+    def fileno(self) -> int:
+        """The descriptor of its socket, or -1 where there is none."""
+        ...
+
+    async def fetch(self, bound: Bound, limit: int | None) -> Result:
+        """Run a statement and return its rows, at most ``limit`` of them."""
+        ...
+
+    async def execute(self, bound: Bound) -> Any:
+        """Run a statement and return what ``execute()`` returns on this database."""
+        ...
+
+    async def execute_many(self, batch: Batch) -> None:
+        """Run a statement with many rows of arguments, in as few round trips as possible.
+
+        Outside a transaction all rows are kept, or none of them.
+        """
+        ...
+
+    async def open_cursor(self, bound: Bound, *, alone: bool) -> Cursor:
+        """Start a query whose rows are read piece by piece.
+
+        ``alone`` promises that no other statements are run in between, and that the link is reset
+        afterwards: what it takes to read the rows may be left to that.
+        """
+        ...
+
+    async def run(self, sql: str) -> str | None:
+        """Run a statement without values or rows, such as BEGIN; what the server calls it."""
+        ...
+
+    async def reset(self) -> None:
+        """Make the session as good as new. What is open on it is rolled back."""
+        ...
+
+    async def ping(self) -> None:
+        """Ask the server for a sign of life."""
+        ...
+
+    async def close(self) -> None:
+        """Take leave of the server."""
+        ...
+
+    def terminate(self) -> None:
+        """Close the socket, and stop on the server what runs there. Never waits or raises."""
+        ...
+
+
+class Driver(Protocol):
+    """Opens links, and knows what the errors of its driver mean."""
+
+    async def connect(self) -> Link:
+        """Open a link."""
+        ...
+
+    def adopted(self, error: BaseException) -> BaseException:
+        """Make an error of the driver ours as well; another one is returned as it is."""
+        ...
+
+    def is_undone(self, error: BaseException) -> bool:
+        """Whether the server said that it gave the statement up, along with the link."""
+        ...
+
+    async def close(self) -> None:
+        """Wait for what is done in the background, such as stopping a cancelled statement."""
+        ...

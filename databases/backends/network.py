@@ -1,0 +1,184 @@
+"""A network database: single statements on any connection of the pool, and connections held.
+
+What is the same for every driver: when a session has to be made as good as new, what happens when
+a connection breaks, and what a user is told about it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, TypeVar
+
+from databases.backends.network_connection import NetworkConnection
+from databases.backends.pool import Pool
+from databases.exceptions import disconnected
+from databases.statements import LONGEST_KEPT, Kept
+from databases.verbs import Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from databases.backends.link import Driver, Link
+    from databases.backends.pool import Slot
+    from databases.backends.pool_options import PoolOptions
+    from databases.pending import CallSite
+    from databases.records import Result
+    from databases.statements import Batch, Bound, Statement
+
+    Begin = Callable[[Mapping[str, Any]], Sequence[str]]
+
+T = TypeVar("T")
+
+_COMMITTED_AT_ONCE = (Verb.READ, Verb.INSERT, Verb.WRITE)
+"""Statements that are a transaction of their own, done as a whole or not at all: that a procedure
+is, nobody knows."""
+
+_UNKNOWN = (
+    "The connection broke while the server had the statement: whether it was done is not known. "
+    "Look before you run it again, or write it so that doing it twice does no harm (INSERT ... ON "
+    "CONFLICT DO NOTHING, UPDATE ... SET n = 5 instead of n = n + 1)."
+)
+
+_KEPT = 1000
+"""Statements of which it is kept whether they leave something in the session."""
+
+
+class NetworkBackend:
+    """What the backends of network databases have in common.
+
+    Args:
+        driver: opens connections.
+        options: those of the pool.
+        leaves_state: tells of an SQL text whether it may leave something in the session.
+        begin: the statements that begin a transaction with the given options.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        options: PoolOptions,
+        leaves_state: Callable[[str], bool],
+        begin: Begin,
+    ) -> None:
+        self._driver = driver
+        self._options = options
+        self._leaves_state = leaves_state
+        self._known: Kept[str, bool] = Kept(_KEPT)
+        self._begin = begin
+        self._pool: Pool[Link] | None = None
+
+    async def connect(self) -> None:
+        """Open the first connections."""
+        pool = Pool(self._driver.connect, self._options)
+        try:
+            await pool.open()
+        except Exception as error:
+            raise self._driver.adopted(error) from error.__cause__
+        self._pool = pool
+
+    async def disconnect(self) -> None:
+        """Close all connections once the single statements under way are done."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            # Whoever waits for this may be cancelled: the connections are closed all the same.
+            await asyncio.shield(asyncio.ensure_future(self._close(pool)))
+
+    async def _close(self, pool: Pool[Link]) -> None:
+        await pool.close()
+        await self._driver.close()
+
+    def __del__(self) -> None:
+        # Never disconnected, and nobody refers to it any more.
+        pool = getattr(self, "_pool", None)
+        if pool is not None:
+            pool.terminate()
+
+    async def fetch(self, bound: Bound, limit: int | None, site: CallSite) -> Result:
+        """Run a single statement and return its rows."""
+        return await self._single(bound.statement, site, lambda link: link.fetch(bound, limit))
+
+    async def execute(self, bound: Bound, site: CallSite) -> Any:
+        """Run a single statement and return what ``execute()`` returns on this database."""
+        return await self._single(bound.statement, site, lambda link: link.execute(bound))
+
+    async def execute_many(self, batches: list[Batch], site: CallSite) -> None:
+        """Run all rows of all batches in one transaction."""
+        if len(batches) == 1:
+            batch = batches[0]
+            await self._single(batch.statement, site, lambda link: link.execute_many(batch))
+            return
+        connection = await self.acquire(site)
+        try:
+            await connection.begin({}, site, lazy=False)
+            await connection.execute_many(batches, site)
+            await connection.commit()
+        finally:
+            connection.release()
+
+    async def acquire(self, site: CallSite) -> NetworkConnection:
+        """Return a connection of the caller's own, as good as new."""
+        slot = await self._slot(site, None)
+        return NetworkConnection(slot, self._pool_now(), self._driver, self._begin)
+
+    async def _single(
+        self, statement: Statement, site: CallSite, work: Callable[[Link], Awaitable[T]]
+    ) -> T:
+        sql = statement.sql
+        pool = self._pool_now()
+        slot = pool.ready(site, sql)
+        if slot is None:
+            slot = await self._slot(site, sql)
+        try:
+            result = await work(slot.link)
+        except BaseException as error:
+            again = await self._after_failure(pool, slot, error, statement)
+            if again:
+                return await self._single(statement, site, work)
+            raise self._driver.adopted(error) from error.__cause__
+        if self._is_lasting(sql):
+            pool.give_back_used(slot)
+        else:
+            pool.give_back(slot)
+        return result
+
+    async def _after_failure(
+        self, pool: Pool[Link], slot: Slot[Link], error: BaseException, statement: Statement
+    ) -> bool:
+        """Take the connection back; return whether the statement is to be run again."""
+        link = slot.link
+        if not link.is_closed():
+            if isinstance(error, Exception) and not self._is_lasting(statement.sql):
+                pool.give_back(slot)
+            else:
+                # Cancelled, it may run on the server still.
+                pool.give_back_used(slot)
+            return False
+        pool.drop(slot)
+        if not isinstance(error, Exception):
+            return False
+        if not link.sent or (
+            statement.verb in _COMMITTED_AT_ONCE and self._driver.is_undone(error)
+        ):
+            return True
+        error.add_note(_UNKNOWN)
+        return False
+
+    def _is_lasting(self, sql: str) -> bool:
+        lasting = self._known.get(sql)
+        if lasting is None:
+            lasting = self._leaves_state(sql)
+            if len(sql) <= LONGEST_KEPT:
+                self._known[sql] = lasting
+        return lasting
+
+    async def _slot(self, site: CallSite, sql: str | None) -> Slot[Link]:
+        try:
+            return await self._pool_now().acquire(site, sql)
+        except Exception as error:
+            raise self._driver.adopted(error) from error.__cause__
+
+    def _pool_now(self) -> Pool[Link]:
+        if self._pool is None:
+            raise disconnected()
+        return self._pool

@@ -1,0 +1,231 @@
+"""One connection of the pool, held by one user of the core for longer than a statement."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from typing import Any, TypeVar
+
+from databases.exceptions import StateError, TransactionStateError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from databases.backends.base import Cursor
+    from databases.backends.link import Driver, Link
+    from databases.backends.network import Begin
+    from databases.backends.pool import Pool, Slot
+    from databases.pending import CallSite
+    from databases.records import Result
+    from databases.statements import Batch, Bound
+
+T = TypeVar("T")
+
+_BROKEN = (
+    "The connection broke, and the server rolls back what was not committed on it. The next "
+    "connection() or transaction() gets another one."
+)
+
+_BROKEN_AT_COMMIT = (
+    "The connection broke while the server had the COMMIT: whether the transaction was kept is not "
+    "known. Look before you run it again."
+)
+
+
+class NetworkConnection:
+    """A connection acquired from the pool.
+
+    Args:
+        slot: the connection.
+        pool: where it goes back to.
+        driver: knows the errors.
+        begin: the statements that begin a transaction with the given options.
+    """
+
+    def __init__(self, slot: Slot[Link], pool: Pool[Link], driver: Driver, begin: Begin) -> None:
+        self._slot = slot
+        self._pool = pool
+        self._driver = driver
+        self._begin_sql = begin
+        self._loop = asyncio.get_running_loop()
+        # Tasks that share a connection take turns, statement by statement.
+        self._turn = asyncio.Lock()
+        self._handed_out = False
+        # A BEGIN, COMMIT or ROLLBACK was cut short: a transaction may be open that nobody wants.
+        self._doubtful = False
+        self._cursors: weakref.WeakSet[HeldCursor] = weakref.WeakSet()
+
+    @property
+    def raw(self) -> Any:
+        """The driver's own connection."""
+        # No reset knows what may be done with it (listeners, codecs): it is not lent again.
+        self._handed_out = True
+        return self._slot.link.raw
+
+    async def fetch(self, bound: Bound, limit: int | None, site: CallSite) -> Result:
+        """Run a statement and return its rows."""
+        return await self._run(bound.statement.sql, lambda link: link.fetch(bound, limit))
+
+    async def execute(self, bound: Bound, site: CallSite) -> Any:
+        """Run a statement and return what ``execute()`` returns on this database."""
+        return await self._run(bound.statement.sql, lambda link: link.execute(bound))
+
+    async def execute_many(self, batches: list[Batch], site: CallSite) -> None:
+        """Run all rows of all batches, or none of them."""
+
+        async def all_of_them(link: Link) -> None:
+            if len(batches) == 1 or link.in_transaction():
+                for batch in batches:
+                    await link.execute_many(batch)
+                return
+            await link.run("BEGIN")
+            try:
+                for batch in batches:
+                    await link.execute_many(batch)
+                await link.run("COMMIT")
+            except BaseException:
+                self._doubtful = True
+                raise
+
+        await self._run(batches[0].statement.sql, all_of_them)
+
+    async def open_cursor(self, bound: Bound, site: CallSite, *, alone: bool) -> Cursor:
+        """Start a query whose rows are read piece by piece."""
+        sql = bound.statement.sql
+        opened = await self._run(sql, lambda link: link.open_cursor(bound, alone=alone))
+        cursor = HeldCursor(opened, lambda: self._run(sql, lambda _: opened.fetch()))
+        self._cursors.add(cursor)
+        return cursor
+
+    async def begin(self, options: Mapping[str, Any], site: CallSite, *, lazy: bool) -> None:
+        """Begin a transaction."""
+        for sql in self._begin_sql(options):
+            await self._control(sql)
+
+    async def commit(self) -> None:
+        """Commit.
+
+        Raises:
+            TransactionStateError: where the server rolled back, because a statement had failed.
+        """
+        answer = await self._control("COMMIT")
+        if answer == "ROLLBACK":
+            raise TransactionStateError(
+                "The server answered COMMIT with ROLLBACK: a statement of the transaction had "
+                "failed, so nothing of it was kept. To go on after a statement that may fail, put "
+                "it into a transaction of its own inside:\n"
+                "  async with database.transaction():\n"
+                "      try:\n"
+                "          async with database.transaction():  # a savepoint\n"
+                "              await database.execute(...)\n"
+                "      except IntegrityError: ..."
+            )
+
+    async def rollback(self) -> None:
+        """Roll back, if a transaction is open still."""
+        link = self._slot.link
+        if link.in_transaction() and not link.is_closed():
+            await self._control("ROLLBACK")
+
+    async def savepoint(self, name: str) -> None:
+        """Set a savepoint."""
+        await self._run_plain(f"SAVEPOINT {name}")
+
+    async def release_savepoint(self, name: str) -> None:
+        """Keep what happened since the savepoint."""
+        await self._run_plain(f"RELEASE SAVEPOINT {name}")
+
+    async def rollback_to_savepoint(self, name: str) -> None:
+        """Undo what happened since the savepoint, and remove it."""
+        if self._slot.link.is_closed():
+            return
+        await self._run_plain(f"ROLLBACK TO SAVEPOINT {name}")
+        await self._run_plain(f"RELEASE SAVEPOINT {name}")
+
+    def release(self) -> None:
+        """Give the connection back; what is open on it is rolled back first."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            # The garbage collector, in another thread or after the event loop has ended.
+            if self._loop.is_closed():
+                self._slot.link.terminate()
+            else:
+                self._loop.call_soon_threadsafe(self._release)
+            return
+        self._release()
+
+    def _release(self) -> None:
+        for cursor in list(self._cursors):
+            cursor.give_up()
+        if self._handed_out:
+            self._pool.drop(self._slot)
+        else:
+            self._pool.give_back_used(self._slot)
+
+    async def _run_plain(self, sql: str) -> str | None:
+        return await self._run(sql, lambda link: link.run(sql))
+
+    async def _control(self, sql: str) -> str | None:
+        """Run what begins or ends a transaction; cut short, its effect is not known."""
+        try:
+            return await self._run_plain(sql)
+        except BaseException:
+            self._doubtful = True
+            raise
+
+    async def _run(self, sql: str, work: Callable[[Link], Awaitable[T]]) -> T:
+        link = self._slot.link
+        if self._slot.holding is not None:
+            self._slot.holding.sql = sql
+        async with self._turn:
+            try:
+                if self._doubtful:
+                    await self._settle(link, sql)
+                return await work(link)
+            except BaseException as error:
+                if link.is_closed() and isinstance(error, Exception):
+                    error.add_note(_BROKEN_AT_COMMIT if sql == "COMMIT" and link.sent else _BROKEN)
+                raise self._driver.adopted(error) from error.__cause__
+
+    async def _settle(self, link: Link, sql: str) -> None:
+        if link.in_transaction() and sql != "ROLLBACK":
+            await link.run("ROLLBACK")
+        self._doubtful = False
+
+
+class HeldCursor:
+    """A cursor that takes turns with the other statements of its connection.
+
+    Args:
+        cursor: the driver's.
+        fetch: has it fetch in its turn.
+    """
+
+    def __init__(self, cursor: Cursor, fetch: Callable[[], Awaitable[Result]]) -> None:
+        self._cursor = cursor
+        self._fetch = fetch
+        self._given_up = False
+
+    async def fetch(self) -> Result:
+        """Return the next rows; none at the end.
+
+        Raises:
+            StateError: where its connection was given back meanwhile.
+        """
+        if self._given_up:
+            raise StateError(
+                "The connection of this iteration was given back before its end: read the rows "
+                "inside the `async with` block of the connection or transaction."
+            )
+        return await self._fetch()
+
+    def give_up(self) -> None:
+        """Free the cursor although not all of its rows were read."""
+        self._given_up = True
+        self._cursor.close()
+
+    def close(self) -> None:
+        """Free the cursor."""
+        self._cursor.close()

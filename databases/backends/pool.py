@@ -1,0 +1,407 @@
+"""The pool: the connections of one network database, lent to one user at a time.
+
+Connections are opened when somebody needs one and none is idle, up to ``max_size``; the one that
+was used last is lent first, so that those too many grow old and are closed. Who finds all of them
+lent waits in a queue, first come, first served. What holds a connection is on record, so that an
+error can tell whom one waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import random
+import select
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from databases.exceptions import PoolDeadlock, PoolTimeout, TooManyRequests, disconnected
+from databases.holding import Holding
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from databases.backends.link import Link
+    from databases.backends.pool_options import PoolOptions
+    from databases.pending import CallSite
+
+LinkT = TypeVar("LinkT", bound="Link")
+
+_TRUSTED = 1.0
+"""Seconds of idleness after which a connection is asked for a sign of life before it is lent."""
+
+_LOOKED_AT = 0.01
+"""Seconds of idleness after which its socket is looked at: a server that has gone has closed it,
+but the event loop may not have come to notice."""
+
+_LOOK_AGAIN = 1.0
+"""Seconds between two looks at who waits for whom."""
+
+_MENDING = 5.0
+"""Seconds that a reset, a sign of life or a farewell may take before a connection is dropped."""
+
+
+class Slot(Generic[LinkT]):
+    """A connection of the pool.
+
+    Args:
+        link: the driver's connection.
+        expires: when it is too old to be lent again, by the clock of the event loop.
+    """
+
+    __slots__ = ("expires", "holding", "idle_since", "link", "pinned")
+
+    def __init__(self, link: LinkT, expires: float) -> None:
+        self.link = link
+        self.expires = expires
+        self.idle_since = 0.0
+        self.holding: Holding | None = None
+        self.pinned = False
+
+
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    """Somebody in the queue; the future gets a slot, or None: the right to open a connection."""
+
+    future: asyncio.Future[Any]
+    holding: Holding
+    deadline: float
+
+
+class Pool(Generic[LinkT]):
+    """The connections of one database.
+
+    Args:
+        connect: opens a connection.
+        options: how many, for how long.
+    """
+
+    def __init__(self, connect: Callable[[], Awaitable[LinkT]], options: PoolOptions) -> None:
+        self._connect = connect
+        self._options = options
+        self._loop = asyncio.get_running_loop()
+        self._idle: list[Slot[LinkT]] = []
+        self._lent: set[Slot[LinkT]] = set()
+        self._waiting: collections.deque[_Waiter] = collections.deque()
+        self._timer: asyncio.TimerHandle | None = None
+        # Those that are opened, checked, reset or closed at this moment count too.
+        self._size = 0
+        self._mending: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self._all_back: asyncio.Future[None] | None = None
+
+    async def open(self) -> None:
+        """Open the first connections; where one fails, none stays open."""
+        try:
+            for _ in range(max(1, self._options.min_size)):
+                self._size += 1
+                slot = await self._opened()
+                slot.idle_since = self._loop.time()
+                self._idle.append(slot)
+        except BaseException:
+            await self.close()
+            raise
+
+    def ready(self, site: CallSite, sql: str) -> Slot[LinkT] | None:
+        """Lend a connection for one statement, if one can be had without any waiting."""
+        idle = self._idle
+        if not idle or self._waiting:
+            return None
+        slot = idle[-1]
+        if self._loop.time() - slot.idle_since > _LOOKED_AT or slot.link.is_closed():
+            return None
+        idle.pop()
+        return self._lend(slot, Holding(site, sql))
+
+    async def acquire(self, site: CallSite, sql: str | None = None) -> Slot[LinkT]:
+        """Lend a connection; without ``sql`` it is held for more than one statement.
+
+        Raises:
+            PoolTimeout: where none came free in ``pool_timeout`` seconds.
+            PoolDeadlock: where none can come free, because all wait for each other.
+            TooManyRequests: where ``max_waiting`` others wait already.
+        """
+        holding = Holding(site, sql)
+        while not self._waiting and self._idle:
+            slot = self._idle.pop()
+            alive = await self._is_alive(slot)
+            if alive and not self._closed:
+                return self._lend(slot, holding, pinned=sql is None)
+            self._forget(slot)
+        if self._closed:
+            raise disconnected()
+        given = None
+        if self._size < self._options.max_size:
+            self._size += 1
+        else:
+            given = await self._wait(holding)
+        slot = given or await self._opened()
+        return self._lend(slot, holding, pinned=sql is None)
+
+    def give_back(self, slot: Slot[LinkT]) -> None:
+        """Take a connection back whose session is as good as new."""
+        if not self._took_back(slot):
+            return
+        if self._closed or slot.link.is_closed() or self._loop.time() >= slot.expires:
+            self._drop(slot)
+        else:
+            self._next(slot)
+
+    def give_back_used(self, slot: Slot[LinkT]) -> None:
+        """Take a connection back whose session has to be made as good as new first."""
+        if not self._took_back(slot):
+            return
+        if self._closed or slot.link.is_closed():
+            self._drop(slot)
+        else:
+            self._in_background(self._reset(slot))
+
+    def drop(self, slot: Slot[LinkT]) -> None:
+        """Take a connection back that is not to be lent again."""
+        if self._took_back(slot):
+            self._drop(slot)
+
+    async def close(self) -> None:
+        """Close all connections: single statements get done, what is held is rolled back."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.future.done():
+                waiter.future.set_exception(disconnected())
+        while self._idle:
+            self._drop(self._idle.pop())
+        # What holds one hears of it at its next statement; the server rolls back.
+        for slot in [slot for slot in self._lent if slot.pinned]:
+            self.drop(slot)
+        if self._lent:
+            self._all_back = self._loop.create_future()
+            await asyncio.wait([self._all_back], timeout=self._options.pool_timeout)
+        for slot in list(self._lent):
+            self.drop(slot)
+        while self._mending:
+            await asyncio.wait(self._mending)
+
+    def terminate(self) -> None:
+        """Close all sockets at once: the event loop is gone, or nobody refers to the database."""
+        self._closed = True
+        for slot in (*self._idle, *self._lent):
+            slot.link.terminate()
+
+    # Lending.
+
+    def _lend(self, slot: Slot[LinkT], holding: Holding, *, pinned: bool = False) -> Slot[LinkT]:
+        holding.started()
+        slot.holding = holding
+        slot.pinned = pinned
+        self._lent.add(slot)
+        return slot
+
+    async def _opened(self) -> Slot[LinkT]:
+        """Open a connection that is counted already."""
+        try:
+            link = await self._connect()
+        except BaseException:
+            self._uncount()
+            raise
+        if self._closed:
+            link.terminate()
+            raise disconnected()
+        lifetime = self._options.max_lifetime
+        # Those opened together must not be closed together.
+        return Slot(link, self._loop.time() + lifetime * random.uniform(0.9, 1.0))
+
+    async def _is_alive(self, slot: Slot[LinkT]) -> bool:
+        link, idle = slot.link, self._loop.time() - slot.idle_since
+        if link.is_closed():
+            return False
+        if idle > _LOOKED_AT and _has_news(link):
+            return False
+        if idle <= _TRUSTED:
+            return True
+        try:
+            async with asyncio.timeout(_MENDING):
+                await link.ping()
+        except BaseException as error:
+            if isinstance(error, Exception):
+                return False
+            self._drop(slot)
+            raise
+        return True
+
+    def _took_back(self, slot: Slot[LinkT]) -> bool:
+        """Whether it was lent still: closing the pool takes back what is held."""
+        if slot not in self._lent:
+            return False
+        self._lent.remove(slot)
+        slot.holding = None
+        return True
+
+    # Waiting.
+
+    async def _wait(self, holding: Holding) -> Slot[LinkT] | None:
+        """Wait in the queue for a connection, or for the right to open one (None)."""
+        options = self._options
+        if options.max_waiting and len(self._waiting) >= options.max_waiting:
+            raise TooManyRequests(
+                f"{len(self._waiting)} others wait for one of {options.max_size} connections "
+                f"already, and max_waiting is {options.max_waiting}. Answer such requests later "
+                f"(503), or raise max_waiting.\n{self._holders()}"
+            )
+        deadline = self._loop.time() + options.pool_timeout
+        waiter = _Waiter(self._loop.create_future(), holding, deadline)
+        self._waiting.append(waiter)
+        if self._is_stuck():
+            self._waiting.remove(waiter)
+            raise self._deadlock(holding)
+        if self._timer is None:
+            self._watch()
+        try:
+            given: Slot[LinkT] | None = await waiter.future
+        except asyncio.CancelledError:
+            if not waiter.future.cancelled() and waiter.future.exception() is None:
+                # It came in the same moment: the next one gets it.
+                came = waiter.future.result()
+                if came is None:
+                    self._uncount()
+                else:
+                    self._next(came)
+            elif waiter in self._waiting:
+                self._waiting.remove(waiter)
+            raise
+        return given
+
+    def _next(self, slot: Slot[LinkT]) -> None:
+        """Hand a connection to whoever waits longest; nobody does: keep it."""
+        while self._waiting:
+            future = self._waiting.popleft().future
+            if not future.done():
+                future.set_result(slot)
+                return
+        if self._closed:
+            self._drop(slot)
+            return
+        now = slot.idle_since = self._loop.time()
+        self._idle.append(slot)
+        oldest = self._idle[0]
+        if self._size > self._options.min_size and now - oldest.idle_since > self._options.max_idle:
+            self._drop(self._idle.pop(0))
+
+    def _uncount(self) -> None:
+        """One connection less: whoever waits longest may open another one."""
+        while self._waiting:
+            future = self._waiting.popleft().future
+            if not future.done():
+                future.set_result(None)
+                return
+        self._size -= 1
+
+    def _watch(self) -> None:
+        """Look after those who wait, for as long as anybody does."""
+        self._timer = None
+        now = self._loop.time()
+        while self._waiting and self._waiting[0].deadline <= now:
+            waiter = self._waiting.popleft()
+            if not waiter.future.done():
+                waiter.future.set_exception(self._timeout(waiter.holding))
+        if self._is_stuck():
+            last = self._waiting.pop()
+            if not last.future.done():
+                last.future.set_exception(self._deadlock(last.holding))
+        if self._waiting:
+            delay = min(_LOOK_AGAIN, self._waiting[0].deadline - now)
+            self._timer = self._loop.call_later(delay, self._watch)
+
+    def _is_stuck(self) -> bool:
+        """Whether all connections are held by tasks that wait for one."""
+        if len(self._lent) < self._size or not self._waiting:
+            return False
+        waiting = [waiter.holding.task for waiter in self._waiting]
+        return all(
+            slot.pinned
+            and slot.holding is not None
+            and any(slot.holding.is_for_ever(task) for task in waiting if task is not None)
+            for slot in self._lent
+        )
+
+    def _timeout(self, waiting: Holding) -> PoolTimeout:
+        options = self._options
+        return PoolTimeout(
+            f"Waited {options.pool_timeout:g} s for one of {options.max_size} connections, at\n"
+            f"  {waiting.site}\n{self._holders()}\n"
+            "Hold connections for a shorter time (no slow calls inside connection(), "
+            f"transaction() and iterate()), or allow more: max_size={options.max_size * 2}"
+        )
+
+    def _deadlock(self, waiting: Holding) -> PoolDeadlock:
+        return PoolDeadlock(
+            "This would wait for ever: every connection is held by a task that waits for one "
+            f"itself. It was asked for at\n  {waiting.site}\n{self._holders()}\n"
+            "Use one connection for both: inside `async with database.connection() as connection` "
+            "or a transaction hand `connection` on to the tasks that you await there. Inside "
+            "`async for row in database.iterate(...)` each query needs a second connection: allow "
+            f"more (max_size={self._options.max_size * 2}), or read the rows first, with fetch_all."
+        )
+
+    def _holders(self) -> str:
+        held = [str(slot.holding) for slot in self._lent if slot.holding is not None]
+        more = f"\nand {len(held) - 10} more" if len(held) > 10 else ""
+        busy = self._size - len(self._lent)
+        opening = f"\n{busy} more are being opened or reset" if busy else ""
+        return "Held by " + "\n        ".join(held[:10]) + more + opening
+
+    # Taking leave.
+
+    async def _reset(self, slot: Slot[LinkT]) -> None:
+        try:
+            async with asyncio.timeout(_MENDING):
+                await slot.link.reset()
+        except Exception:
+            slot.link.terminate()
+        if self._closed or slot.link.is_closed() or self._loop.time() >= slot.expires:
+            await self._farewell(slot)
+        else:
+            self._next(slot)
+
+    def _forget(self, slot: Slot[LinkT]) -> None:
+        """Drop a connection that does not answer."""
+        slot.link.terminate()
+        self._uncount()
+
+    def _drop(self, slot: Slot[LinkT]) -> None:
+        if slot.link.is_closed() or self._loop.is_closed():
+            slot.link.terminate()
+            self._uncount()
+        else:
+            self._in_background(self._farewell(slot))
+        if self._all_back is not None and not self._lent and not self._all_back.done():
+            self._all_back.set_result(None)
+
+    async def _farewell(self, slot: Slot[LinkT]) -> None:
+        try:
+            async with asyncio.timeout(_MENDING):
+                await slot.link.close()
+        except Exception:
+            pass  # what cannot be told goodbye is dropped
+        finally:
+            slot.link.terminate()
+            self._uncount()
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._mending.add(task)
+        task.add_done_callback(self._mending.discard)
+
+
+def _has_news(link: Link) -> bool:
+    """Whether something came on an idle connection: its end, and the server's last words."""
+    descriptor = link.fileno()
+    if descriptor < 0:
+        return True
+    if not hasattr(select, "poll"):  # Windows
+        return bool(select.select([descriptor], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))

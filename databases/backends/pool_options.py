@@ -1,0 +1,84 @@
+"""The options of a connection pool, the same for every network database."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from databases.exceptions import UnknownOptionError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOptions:
+    """How many connections there are, and for how long.
+
+    Args:
+        min_size: connections that are kept open, however long they are idle.
+        max_size: connections that are open at most.
+        pool_timeout: how long to wait for one, in seconds.
+        max_waiting: how many may wait at a time; 0 for any number.
+        max_lifetime: the age at which a connection is replaced, in seconds.
+        max_idle: how long one too many is kept while it is idle, in seconds.
+    """
+
+    min_size: int = 1
+    max_size: int = 10
+    pool_timeout: float = 30.0
+    max_waiting: int = 0
+    max_lifetime: float = 3600.0
+    max_idle: float = 300.0
+
+    @classmethod
+    def take(cls, given: dict[str, Any]) -> PoolOptions:
+        """Take the pool's options out of those that were given.
+
+        Raises:
+            UnknownOptionError: for a value that an option cannot take.
+        """
+        # What databases 0.9 handed to asyncpg's pool and to aiomysql's.
+        given.pop("max_queries", None)
+        for theirs, ours in _ALIASES.items():
+            value = given.pop(theirs, None)
+            if value is not None:
+                # There 0 and -1 stand for "never".
+                given.setdefault(ours, value if _number(theirs, value, -1) > 0 else math.inf)
+        defaults = cls()
+        values: dict[str, Any] = {}
+        for name in cls.__dataclass_fields__:
+            if name not in given:
+                continue
+            number = _number(name, given.pop(name), 0)
+            whole = isinstance(getattr(defaults, name), int)
+            if whole and number % 1:
+                raise UnknownOptionError(f"The option {name} is a whole number, not {number}")
+            values[name] = int(number) if whole else number
+        # Who asks for fewer connections than we keep, or for more, means both ends.
+        values.setdefault("min_size", min(defaults.min_size, values.get("max_size", 1)))
+        values.setdefault("max_size", max(defaults.max_size, values["min_size"]))
+        options = cls(**values)
+        if options.max_size < 1 or options.min_size > options.max_size:
+            raise UnknownOptionError(
+                f"A pool has at least one connection and no more than max_size: min_size="
+                f"{options.min_size} and max_size={options.max_size} do not fit together"
+            )
+        return options
+
+
+_ALIASES = {"max_inactive_connection_lifetime": "max_idle", "pool_recycle": "max_lifetime"}
+
+
+def _number(name: str, value: Any, least: float) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not number >= least:
+        raise UnknownOptionError(
+            f"The option {name} is a number from {least:g} on, not {value!r}: "
+            "write for example postgresql://...?min_size=1&max_size=20"
+        )
+    return number

@@ -1,0 +1,274 @@
+"""PostgreSQL by way of asyncpg."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import asyncpg
+
+from databases.backends.cursors import FetchedCursor
+from databases.backends.postgres import sql
+from databases.backends.postgres.cursors import PostgresCursor
+from databases.backends.postgres.faults import adopted_by_state, unreachable
+from databases.backends.postgres.rows import PostgresRecord
+from databases.exceptions import DataError, InterfaceError, adopt
+from databases.records import Result
+from databases.statements import LONGEST_KEPT, Kept
+from databases.verbs import Verb
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from asyncpg.prepared_stmt import PreparedStatement
+    from sqlalchemy.engine import Dialect as CoreDialect
+
+    from databases.backends.base import Cursor
+    from databases.backends.postgres.options import PostgresOptions
+    from databases.statements import Batch, Bound, Statement
+
+T = TypeVar("T")
+
+_SHUT_DOWN = ("57P01", "57P02")
+"""The server ended the session, with or without being asked nicely. Source: PostgreSQL's
+documentation, appendix A. It says so before a statement is committed, or not at all."""
+
+
+class Driver:
+    """Opens asyncpg's connections.
+
+    Args:
+        options: where, as whom, and how.
+    """
+
+    def __init__(self, options: PostgresOptions) -> None:
+        self.options = options
+        # Goes up when statements that are prepared may fit the schema no longer.
+        self.schema_changes = 0
+        self._arguments = options.for_asyncpg()
+        self._init: Callable[[Any], Awaitable[None]] | None = self._arguments.pop("init", None)
+
+    async def connect(self) -> AsyncpgLink:
+        """Open a connection."""
+        connection = await asyncpg.connect(**self._arguments)
+        if self._init is not None:
+            try:
+                await self._init(connection)
+            except BaseException:
+                connection.terminate()
+                raise
+        return AsyncpgLink(connection, self)
+
+    @staticmethod
+    def core_dialect() -> CoreDialect:
+        """SQLAlchemy's dialect, which decodes JSON itself: asyncpg gives it as text."""
+        from sqlalchemy import JSON
+        from sqlalchemy.dialects import postgresql
+        from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+
+        dialect: Any = PGDialect_asyncpg(
+            dbapi=PGDialect_asyncpg.import_dbapi(), json_deserializer=_json
+        )
+        # SQLAlchemy's own engine sets codecs on its connections instead. Said in 2.1's way and 2.0's.
+        dialect.supports_native_json_deserialization = False
+        dialect.colspecs = {
+            **dialect.colspecs,
+            JSON: postgresql.JSON,
+            postgresql.JSONB: postgresql.JSONB,
+        }
+        return dialect
+
+    def adopted(self, error: BaseException) -> BaseException:
+        """Make an error of asyncpg ours as well."""
+        if isinstance(error, asyncpg.PostgresError):
+            return adopted_by_state(error, error.sqlstate, self.options)
+        if isinstance(error, asyncpg.DataError | asyncpg.exceptions.DataError):
+            return adopt(error, DataError)
+        if isinstance(error, asyncpg.InterfaceError):
+            return adopt(error, InterfaceError)
+        if isinstance(error, OSError | TimeoutError):
+            return unreachable(error, self.options)
+        return error
+
+    def is_undone(self, error: BaseException) -> bool:
+        """Whether the server ended the session before the statement was done."""
+        causes = (error, error.__cause__)
+        return any(getattr(cause, "sqlstate", None) in _SHUT_DOWN for cause in causes)
+
+    async def close(self) -> None:
+        """Nothing is done in the background: asyncpg itself waits for what is cancelled."""
+
+
+class _Prepared(NamedTuple):
+    """A statement that one connection has prepared."""
+
+    statement: PreparedStatement[Any]
+    names: tuple[str, ...]
+    codes: tuple[int, ...]
+
+
+class AsyncpgLink:
+    """A connection of asyncpg's, and the statements that it has prepared.
+
+    Args:
+        connection: asyncpg's.
+        driver: what opened it.
+    """
+
+    def __init__(self, connection: asyncpg.Connection[Any], driver: Driver) -> None:
+        self.raw = connection
+        self.sent = False
+        # Without a method of ours in between: each query asks.
+        self.is_closed = connection.is_closed
+        self.in_transaction = connection.is_in_transaction
+        self._driver = driver
+        self._keeps = driver.options.statement_cache_size > 0
+        self._prepared: Kept[str, _Prepared] = Kept(driver.options.statement_cache_size)
+        self._schema_changes = driver.schema_changes
+        self._held_cursors = 0
+        self._left_open: list[str] = []
+
+    def fileno(self) -> int:
+        """The descriptor of its socket."""
+        transport = self.raw._transport  # type: ignore[attr-defined]
+        return -1 if transport is None else transport.get_extra_info("socket").fileno()
+
+    async def fetch(self, bound: Bound, limit: int | None) -> Result:
+        """Run a statement and return its rows."""
+        statement, arguments = bound
+
+        async def fetched(prepared: PreparedStatement[Any]) -> list[Any]:
+            if limit is None:
+                return await prepared.fetch(*arguments)
+            row = await prepared.fetchrow(*arguments)
+            return [] if row is None else [row]
+
+        prepared, rows = await self._with_prepared(statement, fetched)
+        return _result(statement, prepared, rows)
+
+    async def execute(self, bound: Bound) -> Any:
+        """Run a statement; the first column of its first row, None where there is none."""
+        records = (await self.fetch(bound, 1)).records()
+        return records[0][0] if records and len(records[0]) else None
+
+    async def execute_many(self, batch: Batch) -> None:
+        """Run a statement with many rows of arguments, all in one round trip."""
+        await self._with_prepared(
+            batch.statement, lambda prepared: prepared.executemany(batch.rows)
+        )
+
+    async def _with_prepared(
+        self, statement: Statement, work: Callable[[PreparedStatement[Any]], Awaitable[T]]
+    ) -> tuple[_Prepared, T]:
+        self.sent = False
+        prepared = self._prepared.get(statement.sql)
+        if prepared is None or self._schema_changes != self._driver.schema_changes:
+            prepared = await self._prepare(statement)
+        self.sent = True
+        try:
+            return prepared, await work(prepared.statement)
+        except asyncpg.InvalidCachedStatementError:
+            # The schema has changed. A transaction has failed by that, and has to be begun again.
+            self._driver.schema_changes += 1
+            if self.in_transaction():
+                raise
+        prepared = await self._prepare(statement)
+        return prepared, await work(prepared.statement)
+
+    async def _prepare(self, statement: Statement) -> _Prepared:
+        if self._schema_changes != self._driver.schema_changes:
+            self._schema_changes = self._driver.schema_changes
+            self._prepared.clear()
+            await self.raw.reload_schema_state()
+        rows = asyncpg.Record if statement.typed else PostgresRecord
+        prepared = _described(await self.raw.prepare(statement.sql, record_class=rows))
+        if self._keeps and len(statement.sql) <= LONGEST_KEPT:
+            self._prepared[statement.sql] = prepared
+        return prepared
+
+    async def open_cursor(self, bound: Bound, *, alone: bool) -> Cursor:
+        """Start a query whose rows are read piece by piece."""
+        if bound.statement.verb is not Verb.READ:
+            # Rows that RETURNING gives are made as a whole in any case.
+            return FetchedCursor(await self.fetch(bound, None))
+        while self._left_open:
+            await self.raw.execute(f"CLOSE {self._left_open.pop()}")
+        if not alone and not self.in_transaction():
+            return await self._open_held(bound)
+        if alone:
+            await self.run("BEGIN")
+        prepared, cursor = await self._with_prepared(
+            bound.statement, lambda prepared: _cursor(prepared, bound.arguments)
+        )
+
+        async def fetch(count: int) -> Result:
+            return _result(bound.statement, prepared, await cursor.fetch(count))
+
+        return PostgresCursor(fetch, partial(self.run, "COMMIT") if alone else None)
+
+    async def _open_held(self, bound: Bound) -> Cursor:
+        """Open a cursor that needs no transaction: the user's own statements are run meanwhile."""
+        statement, arguments = bound
+        self._held_cursors += 1
+        name = f"databases_{self._held_cursors}"
+        declare = f"DECLARE {name} NO SCROLL CURSOR WITH HOLD FOR {statement.sql}"
+        await (await self.raw.prepare(declare)).fetch(*arguments)
+        rows = asyncpg.Record if statement.typed else PostgresRecord
+        prepared: dict[int, _Prepared] = {}
+
+        async def fetch(count: int) -> Result:
+            if count not in prepared:
+                text = f"FETCH FORWARD {count} FROM {name}"
+                prepared[count] = _described(await self.raw.prepare(text, record_class=rows))
+            return _result(statement, prepared[count], await prepared[count].statement.fetch())
+
+        close = partial(self.run, f"CLOSE {name}")
+        return PostgresCursor(fetch, close, partial(self._left_open.append, name))
+
+    async def run(self, sql: str) -> str:
+        """Run a statement without values or rows; the server's word for what it did."""
+        self.sent = True
+        return await self.raw.execute(sql)
+
+    async def reset(self) -> None:
+        """Make the session as good as new."""
+        # Behind a pooler of its own a session belongs to the pooler.
+        reset = sql.RESET if self._driver.options.resets else ""
+        await self.raw.execute(f"ROLLBACK; {reset}" if self.in_transaction() else reset)
+        if self.in_transaction():
+            # A BEGIN was under way that had been cancelled.
+            await self.raw.execute("ROLLBACK")
+
+    async def ping(self) -> None:
+        """Ask the server for a sign of life."""
+        await self.raw.execute("SELECT 1")
+
+    async def close(self) -> None:
+        """Stop what is under way, and take leave of the server."""
+        await self.raw.close()
+
+    def terminate(self) -> None:
+        """Close the socket."""
+        if not self.is_closed():
+            self.raw.terminate()
+
+
+def _json(value: Any) -> Any:
+    # A codec of the user's own may have decoded it.
+    return json.loads(value) if isinstance(value, str | bytes) else value
+
+
+async def _cursor(prepared: PreparedStatement[Any], arguments: Sequence[Any]) -> Any:
+    return await prepared.cursor(*arguments)
+
+
+def _described(statement: PreparedStatement[Any]) -> _Prepared:
+    columns = statement.get_attributes()
+    names = tuple([column.name for column in columns])
+    return _Prepared(statement, names, tuple([column.type.oid for column in columns]))
+
+
+def _result(statement: Statement, prepared: _Prepared, rows: list[Any]) -> Result:
+    shape = statement.shape(prepared.names, prepared.codes)
+    return Result(shape, rows, True) if shape.plain else shape.result(rows)

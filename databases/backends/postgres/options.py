@@ -1,0 +1,123 @@
+"""The options of a PostgreSQL database, read from its URL and from keywords of ``Database``."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from typing import Any
+from urllib.parse import urlencode
+
+from databases.backends.pool_options import PoolOptions
+from databases.exceptions import UnknownOptionError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from databases.url import DatabaseURL
+
+_HOSTS = ("host", "unix_sock", "unix_socket")
+
+_TRUE = {"true": True, "1": True, "yes": True, "on": True}
+_FALSE = {"false": False, "0": False, "no": False, "off": False}
+_WORDS = _TRUE | _FALSE
+
+
+class PostgresOptions:
+    """How a PostgreSQL database is reached.
+
+    Args:
+        url: ``postgresql://user:password@host:port/database``; behind the ``?`` the pool's options,
+            ``statement_cache_size``, ``ssl``, and whatever libpq knows (``sslmode``,
+            ``application_name`` ...). Source: PostgreSQL's documentation, 34.1.2.
+        keywords: the keywords of ``Database``, which win over the URL's options. What is not one of
+            the pool's is handed to the driver.
+
+    Raises:
+        UnknownOptionError: for a value that an option cannot take.
+    """
+
+    def __init__(self, url: DatabaseURL, keywords: Mapping[str, Any]) -> None:
+        in_url = {name: value for name, value in url.options.items() if name not in _HOSTS}
+        given: dict[str, Any] = {**in_url, **keywords}
+        self.shown = url.obscure_password
+        self.pool = PoolOptions.take(given)
+        size = given.pop("statement_cache_size", 100)
+        try:
+            self.statement_cache_size = int(size)
+        except (TypeError, ValueError):
+            raise UnknownOptionError(
+                f"The option statement_cache_size is a number of statements, not {size!r}: "
+                "100 is usual, 0 prepares none (for pgbouncer)"
+            ) from None
+        self.ssl = given.pop("ssl", None)
+        if isinstance(self.ssl, str):
+            # Also one of libpq's words, such as "require".
+            self.ssl = _WORDS.get(self.ssl.lower(), self.ssl)
+        # libpq's options are words in a URL; keywords are the driver's own.
+        self._libpq = {
+            name: given.pop(name) for name in in_url if name not in keywords and name in given
+        }
+        self._keywords = given
+        self._place = {
+            "host": url.hostname,
+            "port": url.port,
+            "user": url.username,
+            "password": url.password,
+            "database": url.database or None,
+        }
+
+    @property
+    def resets(self) -> bool:
+        """Whether sessions are ours to reset. Behind pgbouncer they are not."""
+        return self.statement_cache_size > 0
+
+    def with_option(self, option: str) -> str:
+        """The URL with an option more, to show in a message."""
+        return f"{self.shown}{'&' if '?' in self.shown else '?'}{option}"
+
+    def for_asyncpg(self) -> dict[str, Any]:
+        """The arguments for ``asyncpg.connect``."""
+        import asyncpg
+
+        known = set(inspect.signature(asyncpg.connect).parameters) | {"init"}
+        _check(self._keywords, known - {"dsn", "connection_class", "record_class", "loop"})
+        arguments = {name: value for name, value in self._place.items() if value is not None}
+        if self.ssl is not None:
+            arguments["ssl"] = self.ssl
+        if self._libpq:
+            arguments["dsn"] = "postgresql://?" + urlencode(self._libpq)
+        # We keep prepared statements ourselves, with what we know of their columns; with any size
+        # of its own asyncpg gives them names.
+        size = {"statement_cache_size": self.statement_cache_size}
+        return {**arguments, **self._keywords, **size}
+
+    def for_psycopg(self) -> dict[str, Any]:
+        """The arguments for ``psycopg.AsyncConnection.connect``: libpq's words."""
+        arguments: dict[str, Any] = {**self._place, **self._libpq, **self._keywords}
+        arguments["dbname"] = arguments.pop("database")
+        if self.ssl is True:
+            arguments.setdefault("sslmode", "verify-full")
+            arguments.setdefault("sslrootcert", "system")
+        elif self.ssl is False:
+            arguments.setdefault("sslmode", "disable")
+        elif isinstance(self.ssl, str):
+            arguments.setdefault("sslmode", self.ssl)
+        elif self.ssl is not None:
+            raise UnknownOptionError(
+                "psycopg reads certificates itself: instead of ssl=SSLContext write "
+                "?sslmode=verify-full&sslrootcert=/path/to/ca.crt"
+            )
+        return {name: value for name, value in arguments.items() if value is not None}
+
+
+def _check(given: Iterable[str], known: Iterable[str]) -> None:
+    for name in given:
+        if name not in known:
+            choice = [*known, *PoolOptions.__dataclass_fields__, "statement_cache_size"]
+            near = difflib.get_close_matches(name, choice, n=1)
+            advice = f"did you mean {near[0]!r}? " if near else ""
+            raise UnknownOptionError(
+                f"PostgreSQL by asyncpg has no option {name!r}: {advice}"
+                f"It has {', '.join(sorted(choice))}."
+            )

@@ -1,0 +1,77 @@
+"""What is particular about PostgreSQL's SQL."""
+
+from __future__ import annotations
+
+from databases.backends.session import leaves_state
+from databases.backends.transactions import TransactionOptions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+OPAQUE = (
+    # Source: PostgreSQL's documentation, 4.1 "Lexical Structure". E'' has backslashes; comments
+    # nest, which matters to nobody but is cut at the first end here.
+    r"""\b[eE]'(?:[^'\\]|\\.|'')*(?:'|\Z)|'[^']*(?:'|\Z)|"[^"]*(?:"|\Z)"""
+    r"""|\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?(?:\$(?P=tag)\$|\Z)"""
+    r"""|--[^\n]*|/\*.*?(?:\*/|\Z)"""
+)
+"""What no bind is looked for in: strings, quoted identifiers and comments."""
+
+_FUNCTIONS = """
+    age any_value array_agg array_append array_cat array_length array_position array_prepend
+    array_remove array_replace array_to_json array_to_string arraycontains arrayoverlap bigint bit bit_and
+    bit_or bool_and bool_or bpchar btrim bytea cardinality cbrt chr clock_timestamp convert_from
+    convert_to corr covar_pop covar_samp current_database current_schema current_schemas
+    date_bin date_part date_trunc decode degrees div encode every factorial format
+    format_type gcd gen_random_uuid generate_series generate_subscripts initcap int2 int4 int8 float4
+    float8 isempty isfinite json json_agg json_array_elements json_array_elements_text
+    json_array_length json_build_array json_build_object json_each json_each_text
+    json_extract_path json_extract_path_text json_object json_object_agg json_object_keys
+    json_populate_record json_populate_recordset json_to_record json_to_recordset json_typeof
+    jsonb jsonb_agg jsonb_array_elements jsonb_array_elements_text jsonb_array_length
+    jsonb_build_array jsonb_build_object jsonb_each jsonb_each_text jsonb_extract_path
+    jsonb_extract_path_text jsonb_insert jsonb_object jsonb_object_agg jsonb_object_keys
+    jsonb_path_exists jsonb_path_match jsonb_path_query jsonb_path_query_array
+    jsonb_path_query_first jsonb_pretty jsonb_set jsonb_strip_nulls jsonb_to_record
+    jsonb_to_recordset jsonb_typeof justify_days justify_hours justify_interval lcm lower_inc
+    lower_inf make_date make_interval make_time make_timestamp make_timestamptz mode money multirange
+    nextval numnode oid percentile_cont percentile_disc phraseto_tsquery plainto_tsquery
+    pg_backend_pid pg_column_size pg_sleep pg_get_serial_sequence pg_relation_size pg_table_size
+    pg_total_relation_size pg_typeof querytree quote_ident quote_literal quote_nullable random
+    range_merge real regclass regexp_count regexp_instr regexp_like regexp_match regexp_matches
+    regexp_replace regexp_split_to_array regexp_split_to_table regexp_substr regr_slope
+    row_to_json scale setweight sha224 sha256 sha384 sha512 similarity smallint split_part
+    starts_with statement_timestamp string_agg string_to_array string_to_table strip
+    strict_word_similarity text timeofday timestamptz timetz to_ascii to_char to_date to_hex to_json
+    to_jsonb to_number to_timestamp to_tsquery to_tsvector transaction_timestamp translate
+    ts_headline ts_rank ts_rank_cd tsquery tsvector txid_current uuid_generate_v4 unistr unnest upper_inc upper_inf
+    uuidv4 uuidv7 version websearch_to_tsquery width_bucket word_similarity xmlagg xmlelement
+"""
+
+may_leave_state = leaves_state(OPAQUE, _FUNCTIONS, r"\b(?:TEMP|TEMPORARY)\b")
+"""Whether a statement may leave something in its session."""
+
+RESET = (
+    "RESET SESSION AUTHORIZATION; RESET ALL; CLOSE ALL; UNLISTEN *; "
+    "SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES"
+)
+"""DISCARD ALL without what drops prepared statements: the drivers go on to use theirs. Source:
+PostgreSQL's documentation, "DISCARD"."""
+
+_LEVELS = ("READ UNCOMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
+
+
+def begin(options: Mapping[str, Any]) -> list[str]:
+    """The statements that begin a transaction."""
+    known = ("isolation", "readonly", "deferrable")
+    read = TransactionOptions.read(options, name="PostgreSQL", known=known, levels=_LEVELS)
+    words = ["BEGIN"]
+    if read.isolation:
+        words.append(f"ISOLATION LEVEL {read.isolation}")
+    if read.readonly:
+        words.append("READ ONLY")
+    if read.deferrable:
+        words.append("DEFERRABLE")
+    return [" ".join(words)]
