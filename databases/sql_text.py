@@ -42,7 +42,8 @@ class TextStatement(Statement):
             return dialect.placeholder(len(names))
 
         pattern = rf"(?:{dialect.opaque})|(?<![:\w\\]):(?P<bind>\w+)(?!\w|:(?!:))"
-        sql = re.sub(pattern, replace, text, flags=re.DOTALL)
+        written = text.replace("%", "%%") if dialect.doubles_percent else text
+        sql = re.sub(pattern, replace, written, flags=re.DOTALL)
         super().__init__(_ESCAPED.sub(r"\1", sql))
         self._text = text
         self._names = names

@@ -41,6 +41,9 @@ class Dialect(NamedTuple):
     core: Callable[[], CoreDialect]
     """Makes SQLAlchemy's dialect; called when the first Core expression arrives."""
 
+    doubles_percent: bool = False
+    """Whether the driver puts the arguments in with Python's ``%``."""
+
 
 class Statement:
     """A query ready for the driver: its SQL, what it does, and how its rows look.

@@ -1,0 +1,36 @@
+"""MySQL and MariaDB by way of aiomysql."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import aiomysql
+from pymysql.err import MySQLError
+
+from databases.backends.mysql.driver import MySQLDriver, MySQLLink
+
+if TYPE_CHECKING:
+    from databases.backends.mysql.options import MySQLOptions
+
+
+class Driver(MySQLDriver):
+    """Opens aiomysql's connections.
+
+    Args:
+        options: where, as whom, and how.
+    """
+
+    def __init__(self, options: MySQLOptions) -> None:
+        super().__init__(options, aiomysql.connect, MySQLError, aiomysql.SSCursor)
+
+    async def connect(self) -> MySQLLink:
+        """Open a connection."""
+        return await self._opened(AiomysqlLink)
+
+
+class AiomysqlLink(MySQLLink):
+    """A connection of aiomysql's."""
+
+    def _transport(self) -> Any:
+        writer = self.raw._writer
+        return None if writer is None else writer.transport

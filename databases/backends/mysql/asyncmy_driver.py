@@ -1,0 +1,41 @@
+"""MySQL and MariaDB by way of asyncmy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import asyncmy
+from asyncmy.cursors import SSCursor
+from asyncmy.errors import MySQLError
+
+from databases.backends.mysql.driver import MySQLDriver, MySQLLink
+
+if TYPE_CHECKING:
+    from databases.backends.mysql.options import MySQLOptions
+
+
+class Driver(MySQLDriver):
+    """Opens asyncmy's connections.
+
+    Args:
+        options: where, as whom, and how.
+    """
+
+    def __init__(self, options: MySQLOptions) -> None:
+        super().__init__(options, asyncmy.connect, MySQLError, SSCursor)
+        # It then prepares statements on the server, and keeps them.
+        self._arguments.setdefault("stmt_cache_size", options.statement_cache_size)
+
+    async def connect(self) -> MySQLLink:
+        """Open a connection."""
+        return await self._opened(AsyncmyLink)
+
+
+class AsyncmyLink(MySQLLink):
+    """A connection of asyncmy's."""
+
+    def _transport(self) -> Any:
+        return self.raw._transport if self.raw.connected else None
+
+    def _forget_prepared(self) -> None:
+        self.raw._stmt_cache.clear()

@@ -1,0 +1,278 @@
+"""What asyncmy and aiomysql have in common: both are written after PyMySQL."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from databases.backends.cursors import FetchedCursor
+from databases.backends.mysql import faults
+from databases.backends.mysql.cursors import StreamingCursor
+from databases.exceptions import TransactionStateError
+from databases.records import Result, Shape
+from databases.verbs import Verb
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from databases.backends.base import Cursor
+    from databases.backends.mysql.options import MySQLOptions
+    from databases.statements import Batch, Bound
+
+T = TypeVar("T")
+
+_RESET_CONNECTION = 0x1F
+"""COM_RESET_CONNECTION, which neither driver has a method for. Source: MySQL's internals manual."""
+
+_KILLING = 5.0
+"""Seconds that it may take to have the server stop a statement."""
+
+_AT_ONCE = 500
+"""Statements that are sent at once, where the server cannot be given all rows for one."""
+
+
+class MySQLDriver:
+    """Opens a driver's connections.
+
+    Args:
+        options: where, as whom, and how.
+        connect: the driver's function.
+        error: the base class of its errors.
+        streaming: its class of cursors that do not keep all rows.
+    """
+
+    def __init__(
+        self, options: MySQLOptions, connect: Any, error: type[BaseException], streaming: type[Any]
+    ) -> None:
+        self.options = options
+        self.streaming = streaming
+        self.server_version = ""
+        self._connect = connect
+        self._error = error
+        self._arguments = options.arguments(connect)
+        self._killing: set[asyncio.Task[None]] = set()
+
+    async def connect(self) -> MySQLLink:
+        """Open a connection."""
+        raise NotImplementedError
+
+    async def _opened(self, link: type[MySQLLink]) -> MySQLLink:
+        connection = await self._connect(**self._arguments)
+        self.server_version = connection.get_server_info()
+        return link(connection, self)
+
+    def adopted(self, error: BaseException) -> BaseException:
+        """Make an error of the driver ours as well."""
+        return faults.adopted(error, self._error, self.options.shown)
+
+    def is_undone(self, error: BaseException) -> bool:
+        """The server does not say whether it had done the statement."""
+        return False
+
+    async def close(self) -> None:
+        """Wait until statements that were given up have been stopped."""
+        if self._killing:
+            await asyncio.wait(self._killing)
+
+    def kill_soon(self, thread: int) -> None:
+        """Have the server stop what runs on a connection that is closed by now."""
+        task = asyncio.get_running_loop().create_task(self._kill(thread))
+        self._killing.add(task)
+        task.add_done_callback(self._killing.discard)
+
+    async def _kill(self, thread: int) -> None:
+        try:
+            async with asyncio.timeout(_KILLING):
+                connection = await self._connect(**self._arguments)
+                try:
+                    cursor = await connection.cursor()
+                    await cursor.execute(f"KILL {thread:d}")
+                finally:
+                    connection.close()
+        except Exception:
+            pass  # it has ended by itself, or the server is gone
+
+
+class MySQLLink:
+    """A connection of a driver's.
+
+    Args:
+        connection: the driver's.
+        driver: what opened it.
+    """
+
+    def __init__(self, connection: Any, driver: MySQLDriver) -> None:
+        self.raw = connection
+        self.sent = False
+        self.in_transaction = connection.get_transaction_status
+        self._driver = driver
+        self._thread = connection.thread_id()
+        self._broken = False
+        self._busy = False
+        self._stream: StreamingCursor | None = None
+        # The server rolled the transaction back by itself; its user does not know yet.
+        self._undone = False
+
+    def is_closed(self) -> bool:
+        """Whether it is known to be of no use any more."""
+        transport = self._transport()
+        return self._broken or transport is None or transport.is_closing()
+
+    def fileno(self) -> int:
+        """The descriptor of its socket."""
+        transport = self._transport()
+        return -1 if transport is None else transport.get_extra_info("socket").fileno()
+
+    def _transport(self) -> Any:
+        raise NotImplementedError
+
+    async def fetch(self, bound: Bound, limit: int | None) -> Result:
+        """Run a statement and return its rows."""
+        return await self._guarded(self._fetch, bound, limit)
+
+    async def _fetch(self, bound: Bound, limit: int | None) -> Result:
+        cursor = await self._executed(bound)
+        if not cursor.description:
+            return Result(Shape(()), [], True)
+        rows = await (cursor.fetchall() if limit is None else cursor.fetchmany(limit))
+        names = tuple([column[0] for column in cursor.description])
+        return bound.statement.shape(names).result(rows)
+
+    async def execute(self, bound: Bound) -> Any:
+        """Run a statement; the last inserted id, and where there is none the row count."""
+        cursor = await self._guarded(self._executed, bound)
+        return cursor.lastrowid or cursor.rowcount
+
+    async def _executed(self, bound: Bound) -> Any:
+        statement, arguments = bound
+        cursor = await self.raw.cursor()
+        if statement.verb is Verb.OTHER and not arguments:
+            # Not worth preparing, or impossible to.
+            await cursor.execute(statement.sql % ())
+        else:
+            await cursor.execute(statement.sql, arguments)
+        return cursor
+
+    async def execute_many(self, batch: Batch) -> None:
+        """Run a statement with many rows of arguments, in as few round trips as possible."""
+        await self._guarded(self._execute_many, batch)
+
+    async def _execute_many(self, batch: Batch) -> None:
+        alone = not self.in_transaction()
+        cursor = await self.raw.cursor()
+        if alone:
+            await cursor.execute("BEGIN")
+        try:
+            await self._all_rows(cursor, batch)
+            if alone:
+                await cursor.execute("COMMIT")
+        except Exception:
+            if alone and not self.is_closed():
+                await cursor.execute("ROLLBACK")
+            raise
+
+    async def _all_rows(self, cursor: Any, batch: Batch) -> None:
+        statement, rows = batch
+        if statement.verb is Verb.INSERT:
+            # The drivers write INSERT ... VALUES with many rows.
+            await cursor.executemany(statement.sql, rows)
+            return
+        for start in range(0, len(rows), _AT_ONCE):
+            texts = [cursor.mogrify(statement.sql, row) for row in rows[start : start + _AT_ONCE]]
+            await cursor.execute(";".join(texts))
+            while await cursor.nextset():
+                pass
+
+    async def open_cursor(self, bound: Bound, *, alone: bool) -> Cursor:
+        """Start a query whose rows are read piece by piece."""
+        statement, arguments = bound
+        if statement.verb is not Verb.READ:
+            return FetchedCursor(await self.fetch(bound, None))
+        return await self._guarded(self._stream_of, bound)
+
+    async def _stream_of(self, bound: Bound) -> Cursor:
+        cursor = await self.raw.cursor(self._driver.streaming)
+        await cursor.execute(bound.statement.sql, bound.arguments)
+        self._stream = StreamingCursor(cursor, bound.statement, self._watched)
+        return self._stream
+
+    async def run(self, sql: str) -> str | None:
+        """Run a statement without values or rows."""
+        if sql in ("COMMIT", "ROLLBACK"):
+            undone, self._undone = self._undone, False
+            if undone and sql == "COMMIT":
+                await self._guarded(self._run, "ROLLBACK")
+                return "ROLLBACK"
+        await self._guarded(self._run, sql)
+        return None
+
+    async def _run(self, sql: str) -> None:
+        cursor = await self.raw.cursor()
+        await cursor.execute(sql)
+
+    async def reset(self) -> None:
+        """Make the session as good as new."""
+        if self._stream is not None and self._stream.is_streaming:
+            # What is left of its rows may be more than anybody wants to read.
+            self._busy = True
+            self.terminate()
+            return
+        self._stream, self._undone = None, False
+        await self.raw._execute_command(_RESET_CONNECTION, b"")
+        await self.raw._read_ok_packet()
+        self._forget_prepared()
+        # What the driver did when it connected is undone as well.
+        for statement in self._driver.options.session(self.raw):
+            await self._run(statement)
+
+    def _forget_prepared(self) -> None:
+        """Forget statements that were prepared: the server has."""
+
+    async def ping(self) -> None:
+        """Ask the server for a sign of life."""
+        await self.raw.ping(reconnect=False)
+
+    async def close(self) -> None:
+        """Take leave of the server."""
+        await self.raw.ensure_closed()
+
+    def terminate(self) -> None:
+        """Close the socket, and stop on the server what runs there."""
+        self.raw.close()
+        self._broken = True
+        if self._busy:
+            self._busy = False
+            self._driver.kill_soon(self._thread)
+
+    async def _guarded(self, work: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+        """Do some work on the connection once it is free and fit for it."""
+        if self._undone:
+            raise TransactionStateError(
+                "The server rolled this transaction back when it met a deadlock: leave its block, "
+                "and run it again from its beginning."
+            )
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            await stream.keep_the_rest()
+        return await self._watched(work, *arguments)
+
+    async def _watched(self, work: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+        """Do some work on the connection, and take note of what becomes of it."""
+        was_in_transaction = self.in_transaction()
+        self._busy = self.sent = True
+        try:
+            result = await work(*arguments)
+        except Exception as error:
+            self._busy = False
+            code = faults.code_of(error)
+            if code in faults.BROKEN:
+                self.terminate()
+            elif code == faults.DEADLOCK:
+                self._undone = was_in_transaction
+            raise
+        except BaseException:
+            # The driver does not know any more what the server sends: the connection is lost.
+            self.terminate()
+            raise
+        self._busy = False
+        return result

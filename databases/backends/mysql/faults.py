@@ -1,0 +1,72 @@
+"""The errors of MySQL and MariaDB: which of ours they are, and what to do about them."""
+
+from __future__ import annotations
+
+from databases import exceptions
+
+_CLASSES: dict[str, type[exceptions.DriverError]] = {
+    name: getattr(exceptions, name)
+    for name in (
+        "InterfaceError",
+        "DataError",
+        "OperationalError",
+        "IntegrityError",
+        "InternalError",
+        "ProgrammingError",
+        "NotSupportedError",
+    )
+}
+"""The drivers' classes have the names of PEP 249, as ours do."""
+
+DEADLOCK = 1213
+
+BROKEN = frozenset({1053, 1927, 2006, 2013, 2055, 4031})
+"""Codes after which a connection is of no use: the server stops, the connection was killed, gone,
+lost, or idle for too long. Source: MySQL's and MariaDB's lists of error codes."""
+
+_ADVICE = {
+    1040: (
+        "All of the server's connections are taken: make the pools smaller (max_size times the "
+        "number of processes), or raise max_connections."
+    ),
+    1045: "Is the password in the URL right, and percent-encoded where it has reserved signs?",
+    1049: "Create it with CREATE DATABASE.",
+    1205: "Another transaction has locked a row for too long: make transactions shorter.",
+    DEADLOCK: (
+        "Two transactions locked rows in different orders, and the server rolled this one back: "
+        "run it again from its beginning."
+    ),
+}
+
+
+def code_of(error: BaseException) -> int:
+    """The code of an error of the drivers; 0 where it has none."""
+    code = error.args[0] if error.args else 0
+    return code if isinstance(code, int) else 0
+
+
+def adopted(error: BaseException, kind: type[BaseException], shown: str) -> BaseException:
+    """Make an error of the driver or the network ours as well, with the way out noted on it.
+
+    Args:
+        error: the error.
+        kind: the base class of the driver's errors.
+        shown: the address of the database, without its password.
+    """
+    if isinstance(error, kind):
+        names = [each.__name__ for each in type(error).__mro__ if each.__name__ in _CLASSES]
+        # One without is a warning that the program has made an error.
+        error = exceptions.adopt(error, _CLASSES[names[0]] if names else exceptions.DriverError)
+    elif isinstance(error, OSError | TimeoutError):
+        error = exceptions.adopt(error, exceptions.OperationalError)
+    else:
+        return error
+    code = code_of(error)
+    if code in _ADVICE:
+        error.add_note(_ADVICE[code])
+    elif code == 2003 or isinstance(error, OSError | TimeoutError):
+        error.add_note(
+            f"The database is {shown}\nDoes a server listen there, and can it be reached from here? "
+            "`mysqladmin -h HOST -P PORT ping` tells."
+        )
+    return error

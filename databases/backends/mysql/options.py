@@ -1,0 +1,112 @@
+"""The options of a MySQL or MariaDB database, read from its URL and from keywords."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from databases.backends.pool_options import PoolOptions
+from databases.exceptions import UnknownOptionError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Mapping
+
+    from databases.url import DatabaseURL
+
+_NUMBERS = ("connect_timeout", "statement_cache_size")
+_TLS = ("ssl_ca", "ssl_cert", "ssl_key")
+_WORDS = {"true": True, "1": True, "yes": True, "on": True}
+_WORDS |= {"false": False, "0": False, "no": False, "off": False}
+
+
+class MySQLOptions:
+    """How a MySQL or MariaDB database is reached.
+
+    Args:
+        url: ``mysql://user:password@host:port/database``; behind the ``?`` the pool's options,
+            ``ssl``, ``ssl_ca``, ``ssl_cert``, ``ssl_key`` (paths), ``unix_socket``, ``charset``,
+            ``connect_timeout`` (seconds), ``statement_cache_size``, ``init_command``,
+            ``sql_mode``.
+        keywords: the keywords of ``Database``, which win over the URL's options. What is not one of
+            the pool's is handed to the driver.
+
+    Raises:
+        UnknownOptionError: for an option that is not known, or a value that it cannot take.
+    """
+
+    def __init__(self, url: DatabaseURL, keywords: Mapping[str, Any]) -> None:
+        given: dict[str, Any] = {**url.options, **keywords}
+        self.shown = url.obscure_password
+        self.pool = PoolOptions.take(given)
+        for name in _NUMBERS:
+            if name in given:
+                given[name] = _whole(name, given[name])
+        self.statement_cache_size: int = given.pop("statement_cache_size", 100)
+        given.setdefault("charset", "utf8mb4")
+        self._place = {
+            "host": url.components.hostname or given.pop("host", None),
+            "port": url.port,
+            "user": url.username,
+            "password": url.password,
+            "db": url.database or None,
+        }
+        tls = {name: given.pop(name, None) for name in _TLS}
+        asked = given.pop("ssl", None)
+        if isinstance(asked, str):
+            if asked.lower() not in _WORDS:
+                raise UnknownOptionError(
+                    f"The option ssl is true or false, not {asked!r}; where the certificate of the "
+                    "authority is not the system's: ?ssl=true&ssl_ca=/path/to/ca.pem"
+                )
+            asked = _WORDS[asked.lower()]
+        if asked is True or (asked is None and any(tls.values())):
+            asked = _context(**tls)
+        if asked:
+            given["ssl"] = asked
+        self._given = given
+
+    def session(self, connection: Any) -> list[str]:
+        """The statements that make a session what it was when the driver had connected."""
+        statements = [f"SET autocommit = 1, NAMES {self._given['charset']}"]
+        if "sql_mode" in self._given:
+            statements.append(f"SET sql_mode = {connection.escape(self._given['sql_mode'])}")
+        if "init_command" in self._given:
+            statements.append(self._given["init_command"])
+        return statements
+
+    def arguments(self, connect: Callable[..., Any]) -> dict[str, Any]:
+        """The arguments for a driver's ``connect``."""
+        known = sorted(inspect.signature(connect).parameters)
+        for name in self._given:
+            if name not in known:
+                choice = [*known, *PoolOptions.__dataclass_fields__, "statement_cache_size", *_TLS]
+                near = difflib.get_close_matches(name, choice, n=1)
+                advice = f"did you mean {near[0]!r}? " if near else ""
+                raise UnknownOptionError(
+                    f"MySQL has no option {name!r}: {advice}It has {', '.join(sorted(choice))}."
+                )
+        place = {name: value for name, value in self._place.items() if value is not None}
+        if isinstance(place.get("password"), str):
+            # The drivers encode it as latin-1, the server expects the bytes of UTF-8.
+            place["password"] = place["password"].encode().decode("latin-1")
+        return {**place, "autocommit": True, **self._given}
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise UnknownOptionError(
+            f"The option {name} is a whole number, not {value!r}"
+        ) from None
+
+
+def _context(ssl_ca: str | None, ssl_cert: str | None, ssl_key: str | None) -> ssl.SSLContext:
+    import ssl
+
+    context = ssl.create_default_context(cafile=ssl_ca)
+    if ssl_cert is not None:
+        context.load_cert_chain(ssl_cert, ssl_key)
+    return context
