@@ -11,6 +11,7 @@ from databases.exceptions import shortened
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Collection
 
     from databases.pending import CallSite
 
@@ -44,14 +45,14 @@ class Holding:
         """The task, while it exists."""
         return None if self._task is None else self._task()
 
-    def is_for_ever(self, waiting: asyncio.Task[Any]) -> bool:
-        """Whether the task that holds it waits for it itself, or awaits one that does.
+    def is_for_ever(self, waiting: Collection[asyncio.Task[Any] | None]) -> bool:
+        """Whether the task that holds it is one of those that wait, or awaits one of them.
 
         It cannot let go then. As far as asyncio tells: ``await task``, ``gather()``, and tasks that
         are awaited by those.
         """
         task = self.task
-        return task is not None and (task is waiting or _awaits(task, waiting))
+        return task is not None and (task in waiting or _awaits(task, waiting))
 
     def __str__(self) -> str:
         task = self.task
@@ -61,9 +62,9 @@ class Holding:
         return f"{name}, for {held:.1f} s\n  {self.site}{sql}"
 
 
-def _awaits(task: asyncio.Future[Any], other: asyncio.Task[Any]) -> bool:
+def _awaits(task: asyncio.Future[Any], others: Collection[asyncio.Task[Any] | None]) -> bool:
     awaited = getattr(task, "_fut_waiter", None)
     for future in (awaited, *getattr(awaited, "_children", ())):
-        if future is not None and (future is other or _awaits(future, other)):
+        if future is not None and (future in others or _awaits(future, others)):
             return True
     return False

@@ -30,19 +30,19 @@ def import_from_string(import_str: str) -> Any:
     module_name, _, path = import_str.partition(":")
     if not module_name or not path:
         raise ImportFromStringError(
-            f"{import_str!r} names nothing to import: write it as 'package.module:attribute'."
+            f'Import string "{import_str}" must be in format "<module>:<attribute>".'
         )
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise
-        raise ImportFromStringError(f"There is no module {error.name!r} to import.") from None
+        raise ImportFromStringError(f'Could not import module "{error.name}".') from None
     for attribute in path.split("."):
         try:
             found = getattr(found, attribute)
         except AttributeError:
             raise ImportFromStringError(
-                f"The module {module_name!r} has no attribute {path!r}."
+                f'Attribute "{path}" not found in module "{module_name}".'
             ) from None
     return found

@@ -224,7 +224,7 @@ class _RecordMapping(Mapping[Any, Any]):
             raise KeyError(key)
         return self._record[key]
 
-    # Of columns that share a name all are listed, as SQLAlchemy does; by the name the last is found.
+    # Of columns that share a name all are listed, as in SQLAlchemy; by name the last is found.
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._record._shape.names)

@@ -12,6 +12,7 @@ import asyncio
 import collections
 import random
 import select
+import weakref
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -50,7 +51,7 @@ class Slot(Generic[LinkT]):
         expires: when it is too old to be lent again, by the clock of the event loop.
     """
 
-    __slots__ = ("expires", "holding", "idle_since", "link", "pinned")
+    __slots__ = ("expires", "holding", "idle_since", "link", "pinned", "tenant")
 
     def __init__(self, link: LinkT, expires: float) -> None:
         self.link = link
@@ -58,6 +59,8 @@ class Slot(Generic[LinkT]):
         self.idle_since = 0.0
         self.holding: Holding | None = None
         self.pinned = False
+        self.tenant: weakref.ref[asyncio.Task[Any]] | None = None
+        """The task that has a temporary table in its session; for others it is reset first."""
 
 
 @dataclass(eq=False, slots=True)
@@ -84,6 +87,7 @@ class Pool(Generic[LinkT]):
         self._idle: list[Slot[LinkT]] = []
         self._lent: set[Slot[LinkT]] = set()
         self._waiting: collections.deque[_Waiter] = collections.deque()
+        self._waiting_tasks: set[asyncio.Task[Any] | None] = set()
         self._timer: asyncio.TimerHandle | None = None
         # Those that are opened, checked, reset or closed at this moment count too.
         self._size = 0
@@ -109,7 +113,8 @@ class Pool(Generic[LinkT]):
         if not idle or self._waiting:
             return None
         slot = idle[-1]
-        if self._loop.time() - slot.idle_since > _LOOKED_AT or slot.link.is_closed():
+        doubtful = self._loop.time() - slot.idle_since > _LOOKED_AT or slot.tenant is not None
+        if doubtful or slot.link.is_closed():
             return None
         idle.pop()
         return self._lend(slot, Holding(site, sql))
@@ -125,8 +130,8 @@ class Pool(Generic[LinkT]):
         holding = Holding(site, sql)
         while not self._waiting and self._idle:
             slot = self._idle.pop()
-            alive = await self._is_alive(slot)
-            if alive and not self._closed:
+            fit = await self._is_fit(slot, holding)
+            if fit and not self._closed:
                 return self._lend(slot, holding, pinned=sql is None)
             self._forget(slot)
         if self._closed:
@@ -156,6 +161,15 @@ class Pool(Generic[LinkT]):
             self._drop(slot)
         else:
             self._in_background(self._reset(slot))
+
+    def give_back_to_task(self, slot: Slot[LinkT]) -> None:
+        """Take a connection back on which a task may go on, although its session is not as new."""
+        task = asyncio.current_task()
+        if self._waiting or task is None:
+            self.give_back_used(slot)
+        else:
+            slot.tenant = weakref.ref(task)
+            self.give_back(slot)
 
     def drop(self, slot: Slot[LinkT]) -> None:
         """Take a connection back that is not to be lent again."""
@@ -213,23 +227,27 @@ class Pool(Generic[LinkT]):
         # Those opened together must not be closed together.
         return Slot(link, self._loop.time() + lifetime * random.uniform(0.9, 1.0))
 
-    async def _is_alive(self, slot: Slot[LinkT]) -> bool:
+    async def _is_fit(self, slot: Slot[LinkT], holding: Holding) -> bool:
+        """Whether an idle connection works still, for the task that shall have it."""
         link, idle = slot.link, self._loop.time() - slot.idle_since
-        if link.is_closed():
+        others = slot.tenant is not None and slot.tenant() is not holding.task
+        if link.is_closed() or (idle > _LOOKED_AT and _has_news(link)):
             return False
-        if idle > _LOOKED_AT and _has_news(link):
-            return False
-        if idle <= _TRUSTED:
+        if idle <= _TRUSTED and not others:
             return True
         try:
             async with asyncio.timeout(_MENDING):
-                await link.ping()
+                if others:
+                    await link.reset()
+                    slot.tenant = None
+                else:
+                    await link.ping()
         except BaseException as error:
             if isinstance(error, Exception):
                 return False
             self._drop(slot)
             raise
-        return True
+        return not link.is_closed()
 
     def _took_back(self, slot: Slot[LinkT]) -> bool:
         """Whether it was lent still: closing the pool takes back what is held."""
@@ -252,10 +270,18 @@ class Pool(Generic[LinkT]):
             )
         deadline = self._loop.time() + options.pool_timeout
         waiter = _Waiter(self._loop.create_future(), holding, deadline)
+        task = holding.task
         self._waiting.append(waiter)
+        self._waiting_tasks.add(task)
+        try:
+            return await self._waited(waiter)
+        finally:
+            self._waiting_tasks.discard(task)
+
+    async def _waited(self, waiter: _Waiter) -> Slot[LinkT] | None:
         if self._is_stuck():
             self._waiting.remove(waiter)
-            raise self._deadlock(holding)
+            raise self._deadlock(waiter.holding)
         if self._timer is None:
             self._watch()
         try:
@@ -275,6 +301,9 @@ class Pool(Generic[LinkT]):
 
     def _next(self, slot: Slot[LinkT]) -> None:
         """Hand a connection to whoever waits longest; nobody does: keep it."""
+        if self._waiting and slot.tenant is not None:
+            self._in_background(self._reset(slot))
+            return
         while self._waiting:
             future = self._waiting.popleft().future
             if not future.done():
@@ -318,11 +347,10 @@ class Pool(Generic[LinkT]):
         """Whether all connections are held by tasks that wait for one."""
         if len(self._lent) < self._size or not self._waiting:
             return False
-        waiting = [waiter.holding.task for waiter in self._waiting]
+        if not all(slot.pinned for slot in self._lent):
+            return False
         return all(
-            slot.pinned
-            and slot.holding is not None
-            and any(slot.holding.is_for_ever(task) for task in waiting if task is not None)
+            slot.holding is not None and slot.holding.is_for_ever(self._waiting_tasks)
             for slot in self._lent
         )
 
@@ -358,6 +386,7 @@ class Pool(Generic[LinkT]):
         try:
             async with asyncio.timeout(_MENDING):
                 await slot.link.reset()
+            slot.tenant = None
         except Exception:
             slot.link.terminate()
         if self._closed or slot.link.is_closed() or self._loop.time() >= slot.expires:

@@ -1,4 +1,4 @@
-"""Which statements may leave something in the session that runs them.
+"""What statements may leave in the session that runs them.
 
 Most leave nothing: the next user of the connection cannot tell that they were run. After any other
 the session has to be made as good as new. The proof is by words: a statement counts as leaving
@@ -8,227 +8,79 @@ is not known costs a round trip; it never leaks.
 
 from __future__ import annotations
 
+import enum
 import re
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+
+class Leaves(enum.Enum):
+    """What a statement may leave in its session."""
+
+    NOTHING = "nothing"
+    TEMPORARY_TABLE = "a temporary table"
+    ANYTHING = "anything"
+
+
 _ROWS = re.compile(r"[\s(]*(?:SELECT|INSERT|UPDATE|DELETE|MERGE|REPLACE|VALUES|WITH|TABLE)\b", re.I)
 
+_TEMPORARY = re.compile(r"\s*CREATE\s+(?:(?:LOCAL|GLOBAL)\s+)?TEMP(?:ORARY)?\s+TABLE\b", re.I)
+
+_NAME = r"""(?:\w+|"[^"]*"|`[^`]*`)"""
 _TARGET = re.compile(
-    # INSERT INTO "users" (name) names columns; it does not call a function.
-    r"""\b(?:INTO|REPLACE)\s+(?:TABLE\s+)?(?:(?:\w+|"[^"]*"|`[^`]*`)\s*\.\s*)*(?:\w+|"[^"]*"|`[^`]*`)\s*\(""",
+    # INSERT INTO "users" (name) names columns, as CREATE TABLE does; it does not call a function.
+    rf"\b(?:INTO|REPLACE|TABLE)\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:{_NAME}\s*\.\s*)*{_NAME}\s*\(",
     re.I,
 )
 
-_CALL = re.compile(r"""(\w+|"|`)\s*\(""")
+# A name behind a dot is in a schema, and so is whatever the user has made of it.
+_CALL = re.compile(r"""(\.\s*\w+|\w+|"|`)\s*\(""")
 
-_STANDARD = frozenset(
-    [
-        "abs",
-        "all",
-        "and",
-        "any",
-        "array",
-        "as",
-        "avg",
-        "between",
-        "bit_length",
-        "boolean",
-        "by",
-        "case",
-        "cast",
-        "ceil",
-        "ceiling",
-        "char",
-        "char_length",
-        "character_length",
-        "check",
-        "coalesce",
-        "collate",
-        "concat",
-        "concat_ws",
-        "conflict",
-        "constraint",
-        "count",
-        "cross",
-        "cube",
-        "cume_dist",
-        "current_date",
-        "current_time",
-        "current_timestamp",
-        "date",
-        "day",
-        "decimal",
-        "default",
-        "dense_rank",
-        "distinct",
-        "else",
-        "end",
-        "except",
-        "exists",
-        "exp",
-        "extract",
-        "filter",
-        "first_value",
-        "float",
-        "floor",
-        "for",
-        "from",
-        "full",
-        "greatest",
-        "group",
-        "grouping",
-        "having",
-        "hour",
-        "if",
-        "ifnull",
-        "in",
-        "inner",
-        "int",
-        "integer",
-        "intersect",
-        "interval",
-        "into",
-        "is",
-        "join",
-        "key",
-        "lag",
-        "last_value",
-        "lateral",
-        "lead",
-        "least",
-        "left",
-        "length",
-        "like",
-        "limit",
-        "ln",
-        "localtime",
-        "localtimestamp",
-        "log",
-        "log10",
-        "log2",
-        "lower",
-        "lpad",
-        "ltrim",
-        "materialized",
-        "max",
-        "md5",
-        "min",
-        "minute",
-        "mod",
-        "month",
-        "not",
-        "now",
-        "nth_value",
-        "ntile",
-        "null",
-        "nullif",
-        "numeric",
-        "octet_length",
-        "of",
-        "offset",
-        "on",
-        "only",
-        "or",
-        "order",
-        "over",
-        "overlay",
-        "partition",
-        "percent_rank",
-        "pi",
-        "position",
-        "pow",
-        "power",
-        "precision",
-        "quarter",
-        "radians",
-        "rank",
-        "recursive",
-        "repeat",
-        "replace",
-        "returning",
-        "reverse",
-        "right",
-        "rollup",
-        "round",
-        "row",
-        "row_number",
-        "rows",
-        "rpad",
-        "rtrim",
-        "second",
-        "select",
-        "set",
-        "sets",
-        "sha1",
-        "sha2",
-        "sign",
-        "sin",
-        "some",
-        "sqrt",
-        "stddev",
-        "stddev_pop",
-        "stddev_samp",
-        "strpos",
-        "substr",
-        "substring",
-        "sum",
-        "table",
-        "tan",
-        "then",
-        "time",
-        "timestamp",
-        "to",
-        "trim",
-        "trunc",
-        "truncate",
-        "union",
-        "unique",
-        "update",
-        "upper",
-        "using",
-        "uuid",
-        "value",
-        "values",
-        "var_pop",
-        "var_samp",
-        "varchar",
-        "variance",
-        "when",
-        "where",
-        "window",
-        "with",
-        "within",
-        "year",
-    ]
-)
+_STANDARD = """
+    abs all and any array as avg between bit_length boolean by case cast ceil ceiling char
+    char_length character_length check coalesce collate concat concat_ws conflict constraint count
+    cross cube cume_dist current_date current_time current_timestamp date day decimal default
+    dense_rank distinct else end except exists exp extract filter first_value float floor for from
+    full global greatest group grouping having hour if ifnull in inner int integer intersect
+    interval into is join key lag last_value lateral lead least left length like limit ln local
+    localtime localtimestamp log log10 log2 lower lpad ltrim materialized max md5 min minute mod
+    month not now nth_value ntile null nullif numeric octet_length of offset on only or order over
+    overlay partition percent_rank pi position pow power precision quarter radians rank recursive
+    repeat replace returning reverse right rollup round row row_number rows rpad rtrim second
+    select set sets sha1 sha2 sign sin some sqrt stddev stddev_pop stddev_samp strpos substr
+    substring sum table tan then time timestamp to trim trunc truncate union unique update upper
+    using uuid value values var_pop var_samp varchar variance when where window with within year
+"""
 """Words before a parenthesis that leave nothing: keywords, types and functions that databases
 share."""
 
 
-def leaves_state(opaque: str, functions: str, suspicious: str) -> Callable[[str], bool]:
-    """Make the function that tells of a SQL text whether it may leave something in its session.
+def what_is_left(opaque: str, functions: str, suspicious: str) -> Callable[[str], Leaves]:
+    """Make the function that tells of a SQL text what it may leave in its session.
 
     Args:
         opaque: the dialect's regular expression for strings, quoted identifiers and comments.
         functions: the dialect's own functions that leave nothing, separated by blanks.
         suspicious: a regular expression for words that a harmless statement does not have.
     """
-    harmless = _STANDARD | set(functions.split())
+    harmless = {*_STANDARD.split(), *functions.split()}
     hidden = re.compile(opaque, re.DOTALL)
     suspect = re.compile(suspicious, re.I)
 
-    def may_leave_state(sql: str) -> bool:
+    def leaves(sql: str) -> Leaves:
         # Strings and comments become nothing; of quoted identifiers the quotes stay.
         text = hidden.sub(_blank, sql)
-        if not _ROWS.match(text) or suspect.search(text) or ";" in text.rstrip(" ;\n"):
-            return True
-        text = _TARGET.sub(" ", text)
-        return any(name.lower() not in harmless for name in _CALL.findall(text))
+        created = _TEMPORARY.match(text)
+        rest = text[created.end() - len("TABLE") :] if created else text
+        if not _ROWS.match(rest) or suspect.search(rest) or ";" in rest.rstrip(" ;\n"):
+            return Leaves.ANYTHING
+        if any(name.lower() not in harmless for name in _CALL.findall(_TARGET.sub(" ", rest))):
+            return Leaves.ANYTHING
+        return Leaves.TEMPORARY_TABLE if created else Leaves.NOTHING
 
-    return may_leave_state
+    return leaves
 
 
 def _blank(match: re.Match[str]) -> str:

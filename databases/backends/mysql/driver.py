@@ -185,8 +185,7 @@ class MySQLLink:
 
     async def open_cursor(self, bound: Bound, *, alone: bool) -> Cursor:
         """Start a query whose rows are read piece by piece."""
-        statement, arguments = bound
-        if statement.verb is not Verb.READ:
+        if bound.statement.verb is not Verb.READ:
             return FetchedCursor(await self.fetch(bound, None))
         return await self._guarded(self._stream_of, bound)
 

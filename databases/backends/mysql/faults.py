@@ -66,7 +66,7 @@ def adopted(error: BaseException, kind: type[BaseException], shown: str) -> Base
         error.add_note(_ADVICE[code])
     elif code == 2003 or isinstance(error, OSError | TimeoutError):
         error.add_note(
-            f"The database is {shown}\nDoes a server listen there, and can it be reached from here? "
-            "`mysqladmin -h HOST -P PORT ping` tells."
+            f"The database is {shown}\nDoes a server listen there, and can it be reached from "
+            "here? `mysqladmin -h HOST -P PORT ping` tells."
         )
     return error

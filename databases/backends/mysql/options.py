@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from databases.url import DatabaseURL
 
 _NUMBERS = ("connect_timeout", "statement_cache_size")
+_SIZES = {"min_size": "minsize", "max_size": "maxsize", "pool_recycle": "pool_recycle"}
 _TLS = ("ssl_ca", "ssl_cert", "ssl_key")
 _WORDS = {"true": True, "1": True, "yes": True, "on": True}
 _WORDS |= {"false": False, "0": False, "no": False, "off": False}
@@ -39,7 +40,10 @@ class MySQLOptions:
     def __init__(self, url: DatabaseURL, keywords: Mapping[str, Any]) -> None:
         given: dict[str, Any] = {**url.options, **keywords}
         self.shown = url.obscure_password
+        sizes = {name: given[name] for name in _SIZES if name in given}
         self.pool = PoolOptions.take(given)
+        self.asked: dict[str, Any] = {_SIZES[name]: int(value) for name, value in sizes.items()}
+        """What databases 0.9 handed to the driver's pool, but for the keywords."""
         for name in _NUMBERS:
             if name in given:
                 given[name] = _whole(name, given[name])
@@ -61,6 +65,8 @@ class MySQLOptions:
                     "authority is not the system's: ?ssl=true&ssl_ca=/path/to/ca.pem"
                 )
             asked = _WORDS[asked.lower()]
+        self.asked |= {name: given[name] for name in ("unix_socket",) if name in given}
+        self.asked |= {} if asked is None else {"ssl": asked}
         if asked is True or (asked is None and any(tls.values())):
             asked = _context(**tls)
         if asked:
@@ -90,7 +96,7 @@ class MySQLOptions:
         place = {name: value for name, value in self._place.items() if value is not None}
         if isinstance(place.get("password"), str):
             # The drivers encode it as latin-1, the server expects the bytes of UTF-8.
-            place["password"] = place["password"].encode().decode("latin-1")
+            place["password"] = str(place["password"]).encode().decode("latin-1")
         return {**place, "autocommit": True, **self._given}
 
 
@@ -98,9 +104,7 @@ def _whole(name: str, value: Any) -> int:
     try:
         return int(value)
     except (TypeError, ValueError):
-        raise UnknownOptionError(
-            f"The option {name} is a whole number, not {value!r}"
-        ) from None
+        raise UnknownOptionError(f"The option {name} is a whole number, not {value!r}") from None
 
 
 def _context(ssl_ca: str | None, ssl_cert: str | None, ssl_key: str | None) -> ssl.SSLContext:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from databases.backends.session import leaves_state
+from databases.backends.session import what_is_left
 from databases.backends.transactions import TransactionOptions
 
 TYPE_CHECKING = False
@@ -18,24 +18,24 @@ OPAQUE = (
 """What no bind is looked for in: strings, quoted identifiers and comments."""
 
 _FUNCTIONS = """
-    adddate addtime ascii bin binary bit_and bit_count bit_or bit_xor conv convert convert_tz crc32
-    curdate curtime database date_add date_format date_sub datediff datetime dayname dayofmonth
-    dayofweek dayofyear elt enum field find_in_set format from_base64 from_days from_unixtime
-    get_format group_concat hex inet6_aton inet6_ntoa inet_aton inet_ntoa insert instr isnull
-    json_array json_array_append json_array_insert json_arrayagg json_contains json_contains_path
-    json_depth json_extract json_insert json_keys json_length json_merge_patch json_merge_preserve
-    json_object json_objectagg json_overlaps json_quote json_remove json_replace json_search json_set
-    json_table json_type json_unquote json_valid json_value last_day lcase locate makedate maketime
-    microsecond mid monthname oct ord period_add period_diff quote rand regexp_instr regexp_like
-    regexp_replace regexp_substr sec_to_time signed sleep soundex space st_asgeojson st_astext
-    st_distance st_geomfromtext std str_to_date subdate subtime sysdate time_format time_to_sec
-    timediff timestampadd timestampdiff to_base64 to_days to_seconds ucase unhex unix_timestamp
-    unsigned utc_date utc_time utc_timestamp uuid_short version week weekday weekofyear weight_string
-    yearweek
+    adddate addtime ascii bin binary bit_and bit_count bit_or bit_xor conv convert convert_tz
+    crc32 curdate curtime database date_add date_format date_sub datediff datetime dayname
+    dayofmonth dayofweek dayofyear elt enum field find_in_set format from_base64 from_days
+    from_unixtime get_format group_concat hex inet6_aton inet6_ntoa inet_aton inet_ntoa insert
+    instr isnull json_array json_array_append json_array_insert json_arrayagg json_contains
+    json_contains_path json_depth json_extract json_insert json_keys json_length json_merge_patch
+    json_merge_preserve json_object json_objectagg json_overlaps json_quote json_remove
+    json_replace json_search json_set json_table json_type json_unquote json_valid json_value
+    last_day lcase locate makedate maketime microsecond mid monthname oct ord period_add
+    period_diff quote rand regexp_instr regexp_like regexp_replace regexp_substr sec_to_time
+    signed sleep soundex space st_asgeojson st_astext st_distance st_geomfromtext std str_to_date
+    subdate subtime sysdate time_format time_to_sec timediff timestampadd timestampdiff to_base64
+    to_days to_seconds ucase unhex unix_timestamp unsigned utc_date utc_time utc_timestamp
+    uuid_short version week weekday weekofyear weight_string yearweek
 """
 
-may_leave_state = leaves_state(OPAQUE, _FUNCTIONS, r"@|\b(?:TEMPORARY|SQL_CALC_FOUND_ROWS)\b")
-"""Whether a statement may leave something in its session."""
+leaves = what_is_left(OPAQUE, _FUNCTIONS, r"@|\b(?:TEMPORARY|SQL_CALC_FOUND_ROWS)\b")
+"""What a statement may leave in its session."""
 
 _LEVELS = ("READ UNCOMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
+from asyncpg.prepared_stmt import PreparedStatement
 
 from databases.backends.cursors import FetchedCursor
 from databases.backends.postgres import sql
@@ -21,18 +22,21 @@ from databases.verbs import Verb
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from asyncpg.prepared_stmt import PreparedStatement
     from sqlalchemy.engine import Dialect as CoreDialect
 
     from databases.backends.base import Cursor
     from databases.backends.postgres.options import PostgresOptions
     from databases.statements import Batch, Bound, Statement
 
-T = TypeVar("T")
-
 _SHUT_DOWN = ("57P01", "57P02")
 """The server ended the session, with or without being asked nicely. Source: PostgreSQL's
 documentation, appendix A. It says so before a statement is committed, or not at all."""
+
+
+_FETCH = PreparedStatement.fetch
+_FETCH_ROW = PreparedStatement.fetchrow
+_EXECUTE_MANY = PreparedStatement.executemany
+_CURSOR = PreparedStatement.cursor
 
 
 class Driver:
@@ -70,7 +74,7 @@ class Driver:
         dialect: Any = PGDialect_asyncpg(
             dbapi=PGDialect_asyncpg.import_dbapi(), json_deserializer=_json
         )
-        # SQLAlchemy's own engine sets codecs on its connections instead. Said in 2.1's way and 2.0's.
+        # SQLAlchemy's own engine sets codecs instead. Said as 2.1 wants it, and as 2.0 does.
         dialect.supports_native_json_deserialization = False
         dialect.colspecs = {
             **dialect.colspecs,
@@ -137,14 +141,11 @@ class AsyncpgLink:
     async def fetch(self, bound: Bound, limit: int | None) -> Result:
         """Run a statement and return its rows."""
         statement, arguments = bound
-
-        async def fetched(prepared: PreparedStatement[Any]) -> list[Any]:
-            if limit is None:
-                return await prepared.fetch(*arguments)
-            row = await prepared.fetchrow(*arguments)
-            return [] if row is None else [row]
-
-        prepared, rows = await self._with_prepared(statement, fetched)
+        if limit is None:
+            prepared, rows = await self._with_prepared(statement, _FETCH, *arguments)
+        else:
+            prepared, row = await self._with_prepared(statement, _FETCH_ROW, *arguments)
+            rows = [] if row is None else [row]
         return _result(statement, prepared, rows)
 
     async def execute(self, bound: Bound) -> Any:
@@ -154,27 +155,25 @@ class AsyncpgLink:
 
     async def execute_many(self, batch: Batch) -> None:
         """Run a statement with many rows of arguments, all in one round trip."""
-        await self._with_prepared(
-            batch.statement, lambda prepared: prepared.executemany(batch.rows)
-        )
+        await self._with_prepared(batch.statement, _EXECUTE_MANY, batch.rows)
 
     async def _with_prepared(
-        self, statement: Statement, work: Callable[[PreparedStatement[Any]], Awaitable[T]]
-    ) -> tuple[_Prepared, T]:
+        self, statement: Statement, method: Callable[..., Awaitable[Any]], *arguments: Any
+    ) -> tuple[_Prepared, Any]:
         self.sent = False
         prepared = self._prepared.get(statement.sql)
         if prepared is None or self._schema_changes != self._driver.schema_changes:
             prepared = await self._prepare(statement)
         self.sent = True
         try:
-            return prepared, await work(prepared.statement)
+            return prepared, await method(prepared.statement, *arguments)
         except asyncpg.InvalidCachedStatementError:
             # The schema has changed. A transaction has failed by that, and has to be begun again.
             self._driver.schema_changes += 1
             if self.in_transaction():
                 raise
         prepared = await self._prepare(statement)
-        return prepared, await work(prepared.statement)
+        return prepared, await method(prepared.statement, *arguments)
 
     async def _prepare(self, statement: Statement) -> _Prepared:
         if self._schema_changes != self._driver.schema_changes:
@@ -198,9 +197,7 @@ class AsyncpgLink:
             return await self._open_held(bound)
         if alone:
             await self.run("BEGIN")
-        prepared, cursor = await self._with_prepared(
-            bound.statement, lambda prepared: _cursor(prepared, bound.arguments)
-        )
+        prepared, cursor = await self._with_prepared(bound.statement, _CURSOR, *bound.arguments)
 
         async def fetch(count: int) -> Result:
             return _result(bound.statement, prepared, await cursor.fetch(count))
@@ -257,10 +254,6 @@ class AsyncpgLink:
 def _json(value: Any) -> Any:
     # A codec of the user's own may have decoded it.
     return json.loads(value) if isinstance(value, str | bytes) else value
-
-
-async def _cursor(prepared: PreparedStatement[Any], arguments: Sequence[Any]) -> Any:
-    return await prepared.cursor(*arguments)
 
 
 def _described(statement: PreparedStatement[Any]) -> _Prepared:

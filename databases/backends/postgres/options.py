@@ -41,6 +41,7 @@ class PostgresOptions:
         in_url = {name: value for name, value in url.options.items() if name not in _HOSTS}
         given: dict[str, Any] = {**in_url, **keywords}
         self.shown = url.obscure_password
+        sizes = [name for name in ("min_size", "max_size") if name in given]
         self.pool = PoolOptions.take(given)
         size = given.pop("statement_cache_size", 100)
         try:
@@ -54,11 +55,15 @@ class PostgresOptions:
         if isinstance(self.ssl, str):
             # Also one of libpq's words, such as "require".
             self.ssl = _WORDS.get(self.ssl.lower(), self.ssl)
+        self.asked = {name: getattr(self.pool, name) for name in sizes}
+        self.asked |= {} if self.ssl is None else {"ssl": self.ssl}
+        """What databases 0.9 handed to asyncpg's pool, but for the keywords."""
         # libpq's options are words in a URL; keywords are the driver's own.
         self._libpq = {
             name: given.pop(name) for name in in_url if name not in keywords and name in given
         }
         self._keywords = given
+        self.asked |= given
         self._place = {
             "host": url.hostname,
             "port": url.port,
@@ -81,7 +86,8 @@ class PostgresOptions:
         import asyncpg
 
         known = set(inspect.signature(asyncpg.connect).parameters) | {"init"}
-        _check(self._keywords, known - {"dsn", "connection_class", "record_class", "loop"})
+        known -= {"dsn", "connection_class", "record_class", "loop"}
+        _check("asyncpg", self._keywords, known)
         arguments = {name: value for name, value in self._place.items() if value is not None}
         if self.ssl is not None:
             arguments["ssl"] = self.ssl
@@ -94,8 +100,14 @@ class PostgresOptions:
 
     def for_psycopg(self) -> dict[str, Any]:
         """The arguments for ``psycopg.AsyncConnection.connect``: libpq's words."""
+        from psycopg.pq import Conninfo
+
+        known = {option.keyword.decode() for option in Conninfo.get_defaults()}
+        _check("psycopg", [*self._libpq, *self._keywords], known | {"context", "init"})
         arguments: dict[str, Any] = {**self._place, **self._libpq, **self._keywords}
         arguments["dbname"] = arguments.pop("database")
+        # In any other encoding, which the database may have, there is text that cannot be sent.
+        arguments["client_encoding"] = "utf8"
         if self.ssl is True:
             arguments.setdefault("sslmode", "verify-full")
             arguments.setdefault("sslrootcert", "system")
@@ -111,13 +123,13 @@ class PostgresOptions:
         return {name: value for name, value in arguments.items() if value is not None}
 
 
-def _check(given: Iterable[str], known: Iterable[str]) -> None:
+def _check(driver: str, given: Iterable[str], known: Iterable[str]) -> None:
     for name in given:
         if name not in known:
             choice = [*known, *PoolOptions.__dataclass_fields__, "statement_cache_size"]
             near = difflib.get_close_matches(name, choice, n=1)
             advice = f"did you mean {near[0]!r}? " if near else ""
             raise UnknownOptionError(
-                f"PostgreSQL by asyncpg has no option {name!r}: {advice}"
+                f"PostgreSQL by {driver} has no option {name!r}: {advice}"
                 f"It has {', '.join(sorted(choice))}."
             )

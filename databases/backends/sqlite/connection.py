@@ -65,15 +65,17 @@ class SQLiteConnection:
         self._begun = False
         self._readonly = False
         self._clean = True
-        self._handed_out = self._waits_itself = False
+        self._waits_itself = False
+        self._handed_out: RawConnection | None = None
         self._cursors: weakref.WeakSet[SQLiteCursor] = weakref.WeakSet()
 
     @property
     def raw(self) -> RawConnection:
         """An awaitable surface of the driver's connection, like aiosqlite's."""
         self._clean = False
-        self._handed_out = True
-        return RawConnection(self._thread_for_raw, self._in_transaction)
+        if self._handed_out is None:
+            self._handed_out = RawConnection(self._thread_for_raw, self._in_transaction)
+        return self._handed_out
 
     async def _thread_for_raw(self) -> ConnectionThread:
         thread = await self.thread()

@@ -1,0 +1,351 @@
+"""PostgreSQL by way of psycopg 3."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from contextlib import nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.pq import ExecStatus, TransactionStatus
+
+from databases import exceptions
+from databases.backends.cursors import FetchedCursor
+from databases.backends.postgres import sql
+from databases.backends.postgres.cursors import PostgresCursor
+from databases.backends.postgres.faults import adopted_by_state, unreachable
+from databases.statements import LONGEST_KEPT
+from databases.verbs import Verb
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from sqlalchemy.engine import Dialect as CoreDialect
+
+    from databases.backends.base import Cursor
+    from databases.backends.postgres.options import PostgresOptions
+    from databases.records import Result
+    from databases.statements import Batch, Bound, Statement
+
+_SHUT_DOWN = ("57P01", "57P02")
+"""The server ended the session, with or without being asked nicely. Source: PostgreSQL's
+documentation, appendix A. It says so before a statement is committed, or not at all."""
+
+_REFUSALS = (
+    (re.compile(r"password authentication failed|no password supplied"), "28P01"),
+    (re.compile(r'no pg_hba\.conf entry|role ".*" does not exist'), "28000"),
+    (re.compile(r'database ".*" does not exist'), "3D000"),
+    (re.compile(r"too many clients|too many connections|connection slots"), "53300"),
+    (re.compile(r"the database system is "), "57P03"),
+)
+"""What a server says when it lets nobody in, and its SQLSTATE, of which libpq tells nothing then."""
+
+_OURS = (
+    (psycopg.DataError, exceptions.DataError),
+    (psycopg.IntegrityError, exceptions.IntegrityError),
+    (psycopg.InternalError, exceptions.InternalError),
+    (psycopg.NotSupportedError, exceptions.NotSupportedError),
+    (psycopg.ProgrammingError, exceptions.ProgrammingError),
+    (psycopg.Error, exceptions.InterfaceError),
+)
+"""Our classes for those of errors that psycopg itself raises, without a SQLSTATE."""
+
+_IS_OPEN = frozenset(
+    {TransactionStatus.ACTIVE, TransactionStatus.INTRANS, TransactionStatus.INERROR}
+)
+
+_MOST_FAILED = 100
+"""Failed statements after which what is prepared is dropped: what fails the first time that it is
+run, psycopg forgets, and the server keeps."""
+
+_STOPPING = 5.0
+"""Seconds that a statement may take to stop, once the server was asked to stop it."""
+
+_UNDECLARABLE = re.compile(
+    r"\s*EXPLAIN\b|\bINTO\b|\bWITH\b.*\b(?:INSERT|UPDATE|DELETE|MERGE)\b", re.I | re.S
+)
+"""Statements with rows that cannot be read by a cursor. Where it only looks like one, its rows are
+fetched at once. Source: PostgreSQL's documentation, "DECLARE"."""
+
+
+class Driver:
+    """Opens psycopg's connections.
+
+    Args:
+        options: where, as whom, and how.
+    """
+
+    def __init__(self, options: PostgresOptions) -> None:
+        self.options = options
+        # Goes up when statements that are prepared may fit the schema no longer.
+        self.schema_changes = 0
+        self._arguments = options.for_psycopg()
+        self._init: Callable[[Any], Awaitable[None]] | None = self._arguments.pop("init", None)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def connect(self) -> PsycopgLink:
+        """Open a connection."""
+        size = self.options.statement_cache_size
+        connection: Any = await psycopg.AsyncConnection.connect(
+            **self._arguments,
+            autocommit=True,
+            # Placeholders are PostgreSQL's own: nothing is parsed.
+            cursor_factory=psycopg.AsyncRawCursor,
+            prepare_threshold=0 if size > 0 else None,
+        )
+        connection.prepared_max = size
+        if self._init is not None:
+            try:
+                await self._init(connection)
+            except BaseException:
+                connection.pgconn.finish()
+                raise
+        return PsycopgLink(connection, self)
+
+    @staticmethod
+    def core_dialect() -> CoreDialect:
+        """SQLAlchemy's dialect, with placeholders that PostgreSQL knows."""
+        from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+
+        dialect: Any = PGDialect_psycopg
+        # The type hstore has another number in each database, which psycopg would have to be told.
+        made: CoreDialect = dialect(
+            dbapi=psycopg, paramstyle="numeric_dollar", use_native_hstore=False
+        )
+        return made
+
+    def adopted(self, error: BaseException) -> BaseException:
+        """Make an error of psycopg ours as well."""
+        if not isinstance(error, psycopg.Error):
+            return error
+        state = error.sqlstate or _state_of_refusal(str(error))
+        if state:
+            return adopted_by_state(error, state, self.options)
+        if isinstance(error, psycopg.OperationalError):
+            return unreachable(error, self.options)
+        return exceptions.adopt(error, next(o for t, o in _OURS if isinstance(error, t)))
+
+    def is_undone(self, error: BaseException) -> bool:
+        """Whether the server ended the session before the statement was done."""
+        return isinstance(error, psycopg.Error) and error.sqlstate in _SHUT_DOWN
+
+    def in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that ``close()`` waits for."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Wait until what was to be stopped has stopped."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+
+class PsycopgLink:
+    """A connection of psycopg's.
+
+    Args:
+        connection: psycopg's.
+        driver: what opened it.
+    """
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any], driver: Driver) -> None:
+        self.raw = connection
+        self.sent = False
+        self._driver = driver
+        self._loop = asyncio.get_running_loop()
+        self._ended = False
+        self._schema_changes = driver.schema_changes
+        self._failed = 0
+        self._cursors = 0
+        self._left_open: list[str] = []
+
+    def is_closed(self) -> bool:
+        """Whether it is known to be of no use any more."""
+        return self._ended or self.raw.closed
+
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open on it, failed or not."""
+        return self.raw.pgconn.transaction_status in _IS_OPEN
+
+    def fileno(self) -> int:
+        """The descriptor of its socket."""
+        return -1 if self.is_closed() else self.raw.fileno()
+
+    async def fetch(self, bound: Bound, limit: int | None) -> Result:
+        """Run a statement and return its rows.
+
+        All of them come over to the client: to stop the server after ``limit`` rows takes a cursor
+        on the server, four round trips instead of one.
+        """
+        statement, arguments = bound
+        prepare = None if len(statement.sql) <= LONGEST_KEPT else False
+        cursor = await self._run(
+            lambda cursor: cursor.execute(statement.sql, arguments, prepare=prepare)
+        )
+        return await _result(statement, cursor, limit)
+
+    async def execute(self, bound: Bound) -> Any:
+        """Run a statement; the first column of its first row, None where there is none."""
+        records = (await self.fetch(bound, 1)).records()
+        return records[0][0] if records and len(records[0]) else None
+
+    async def execute_many(self, batch: Batch) -> None:
+        """Run a statement with many rows of arguments, all in one round trip."""
+        text, rows = batch.statement.sql, batch.rows
+        if self.in_transaction():
+            await self._run(lambda cursor: cursor.executemany(text, rows))
+        else:
+            await self._run(lambda cursor: self._in_transaction(cursor.executemany, text, rows))
+
+    async def _in_transaction(self, execute_many: Any, text: str, rows: list[Any]) -> None:
+        # Older versions of libpq have no pipelines.
+        pipelined = psycopg.capabilities.has_pipeline()
+        try:
+            async with self.raw.pipeline() if pipelined else nullcontext():
+                await self.raw.execute("BEGIN", prepare=False)
+                await execute_many(text, rows)
+                await self.raw.execute("COMMIT", prepare=False)
+        except BaseException:
+            if not self.is_closed() and self.in_transaction():
+                await self.run("ROLLBACK")
+            raise
+
+    async def _run(self, work: Callable[[Any], Awaitable[object]]) -> Any:
+        """Do something with a cursor of psycopg's, and return the cursor."""
+        cursor = await self._cursor()
+        try:
+            await work(cursor)
+            return cursor
+        except psycopg.Error as error:
+            self._failed += 1
+            # Its class is that of all that PostgreSQL cannot do, its message is in any language.
+            if error.diag.source_function != "RevalidateCachedQuery":
+                raise
+            # The schema has changed. A transaction has failed by that, and has to be begun again.
+            self._driver.schema_changes += 1
+            if self.in_transaction():
+                raise
+        cursor = await self._cursor()
+        await work(cursor)
+        return cursor
+
+    async def _cursor(self) -> Any:
+        self.sent = False
+        changes = self._driver.schema_changes
+        outdated = self._schema_changes != changes or self._failed > _MOST_FAILED
+        if outdated and self.raw.pgconn.transaction_status != TransactionStatus.INERROR:
+            self._schema_changes, self._failed = changes, 0
+            # psycopg forgets what it has prepared when it sees this statement for the first time,
+            # which it does each time if this is prepared as well.
+            await self.raw.execute("DEALLOCATE ALL", prepare=True)
+        cursor = self.raw.cursor()
+        self.sent = True
+        return cursor
+
+    async def open_cursor(self, bound: Bound, *, alone: bool) -> Cursor:
+        """Start a query whose rows are read piece by piece."""
+        statement, arguments = bound
+        if statement.verb is not Verb.READ or _UNDECLARABLE.match(statement.sql):
+            # Rows that RETURNING gives are made as a whole in any case.
+            return FetchedCursor(await self.fetch(bound, None))
+        while self._left_open:
+            await self.run(f"CLOSE {self._left_open.pop()}")
+        self._cursors += 1
+        name = f"databases_{self._cursors}"
+        held = not alone and not self.in_transaction()
+        if alone:
+            await self.run("BEGIN")
+        # psycopg's own cursors on the server would ask for their columns, and want to be closed.
+        declare = (
+            f"DECLARE {name} NO SCROLL CURSOR {'WITH HOLD ' if held else ''}FOR {statement.sql}"
+        )
+        await self._run(lambda cursor: cursor.execute(declare, arguments, prepare=False))
+        text = f"FETCH FORWARD {{}} FROM {name}"
+
+        async def fetch(count: int) -> Result:
+            fetched = await self._run(
+                lambda cursor: cursor.execute(text.format(count), prepare=False)
+            )
+            return await _result(statement, fetched, None)
+
+        if held:
+            close = partial(self.run, f"CLOSE {name}")
+            return PostgresCursor(fetch, close, partial(self._left_open.append, name))
+        return PostgresCursor(fetch, partial(self.run, "COMMIT") if alone else None)
+
+    async def run(self, sql: str) -> str | None:
+        """Run a statement without values or rows; the server's word for what it did."""
+        self.sent = False
+        cursor: Any = self.raw.cursor()
+        self.sent = True
+        await cursor.execute(sql, prepare=False)
+        tag: str | None = cursor.statusmessage
+        return tag
+
+    async def reset(self) -> None:
+        """Make the session as good as new."""
+        rollback = "ROLLBACK; " if self.in_transaction() else ""
+        # Behind a pooler of its own a session belongs to the pooler.
+        reset = sql.RESET if self._driver.options.resets else ""
+        if rollback or reset:
+            await self.run(rollback + reset)
+        self._left_open.clear()
+
+    async def ping(self) -> None:
+        """Ask the server for a sign of life."""
+        await self.run("SELECT 1")
+
+    async def close(self) -> None:
+        """Stop what is under way, and take leave of the server."""
+        if self.raw.lock.locked():
+            await self.raw.cancel_safe(timeout=_STOPPING)
+        # Whoever waits for an answer has to get it before the socket is closed: its descriptor may
+        # be another connection's in the next moment.
+        async with self.raw.lock:
+            await self.raw.close()
+
+    def terminate(self) -> None:
+        """Close the socket, and stop on the server what runs there."""
+        if self.is_closed():
+            return
+        self._ended = True
+        if self.raw.lock.locked() and _is_running(self._loop):
+            self._driver.in_background(self._stop())
+        else:
+            self.raw.pgconn.finish()
+
+    async def _stop(self) -> None:
+        try:
+            async with asyncio.timeout(_STOPPING):
+                await self.close()
+        except (psycopg.Error, TimeoutError):
+            # Whoever waits for the server's answer gets to know that none will come.
+            with socket.socket(fileno=self.raw.fileno()) as connected:
+                connected.shutdown(socket.SHUT_RDWR)
+                connected.detach()
+
+
+def _is_running(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
+
+
+def _state_of_refusal(message: str) -> str | None:
+    return next((state for said, state in _REFUSALS if said.search(message)), None)
+
+
+async def _result(statement: Statement, cursor: Any, limit: int | None) -> Result:
+    # Its `description` takes as long as the rest of a short query.
+    result = cursor.pgresult
+    columns = range(result.nfields)
+    names = tuple([result.fname(column).decode() for column in columns])
+    shape = statement.shape(names, tuple([result.ftype(column) for column in columns]))
+    if result.status != ExecStatus.TUPLES_OK:
+        return shape.result([])
+    return shape.result(await (cursor.fetchall() if limit is None else cursor.fetchmany(limit)))
