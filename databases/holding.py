@@ -22,19 +22,23 @@ class Holding:
     Args:
         site: where in the user's code it was asked for.
         sql: the statement that it is for, or the last one run on it.
+        task: the present task, where the caller has it at hand.
     """
 
     __slots__ = ("_since", "_task", "site", "sql")
 
-    def __init__(self, site: CallSite, sql: str | None = None) -> None:
-        import asyncio
-
+    def __init__(
+        self, site: CallSite, sql: str | None = None, task: asyncio.Task[Any] | None = None
+    ) -> None:
         self.site = site
         self.sql = sql
+        if task is None:
+            import asyncio
+
+            task = asyncio.current_task()
         # Weak: a task that ended without letting go must not be kept for its sake.
-        task = asyncio.current_task()
         self._task = None if task is None else weakref.ref(task)
-        self.started()
+        self._since = time.monotonic()
 
     def started(self) -> None:
         """Count the time held from now on."""

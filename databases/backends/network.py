@@ -121,20 +121,26 @@ class NetworkBackend:
 
     async def acquire(self, site: CallSite) -> NetworkConnection:
         """Return a connection of the caller's own, as good as new."""
-        slot = await self._slot(site, None)
-        return NetworkConnection(slot, self._pool_now(), self._driver, self._begin)
+        pool = self._pool_now()
+        try:
+            slot = await pool.acquire(site)
+        except Exception as error:
+            raise self._driver.adopted(error) from error.__cause__
+        return NetworkConnection(slot, pool, self._driver, self._begin, self._leaves)
 
     async def _single(
         self, statement: Statement, site: CallSite, work: Callable[[Link], Awaitable[T]]
     ) -> T:
         sql = statement.sql
-        pool = self._pool_now()
+        pool = self._pool or self._pool_now()
         slot = pool.ready(site, sql)
-        if slot is None:
-            slot = await self._slot(site, sql)
         try:
+            if slot is None:
+                slot = await pool.acquire(site, sql)
             result = await work(slot.link)
         except BaseException as error:
+            if slot is None:
+                raise self._driver.adopted(error) from error.__cause__
             again = await self._after_failure(pool, slot, error, statement)
             if again:
                 return await self._single(statement, site, work)
@@ -178,12 +184,6 @@ class NetworkBackend:
             if len(sql) <= LONGEST_KEPT:
                 self._known[sql] = left
         return left
-
-    async def _slot(self, site: CallSite, sql: str | None) -> Slot[Link]:
-        try:
-            return await self._pool_now().acquire(site, sql)
-        except Exception as error:
-            raise self._driver.adopted(error) from error.__cause__
 
     def _pool_now(self) -> Pool[Link]:
         if self._pool is None:

@@ -6,6 +6,7 @@ import asyncio
 import weakref
 from typing import Any, TypeVar
 
+from databases.backends.session import Leaves
 from databases.exceptions import StateError, TransactionStateError
 
 TYPE_CHECKING = False
@@ -41,13 +42,23 @@ class NetworkConnection:
         pool: where it goes back to.
         driver: knows the errors.
         begin: the statements that begin a transaction with the given options.
+        leaves: tells of an SQL text what it may leave in the session.
     """
 
-    def __init__(self, slot: Slot[Link], pool: Pool[Link], driver: Driver, begin: Begin) -> None:
+    def __init__(
+        self,
+        slot: Slot[Link],
+        pool: Pool[Link],
+        driver: Driver,
+        begin: Begin,
+        leaves: Callable[[str], Leaves],
+    ) -> None:
         self._slot = slot
         self._pool = pool
         self._driver = driver
         self._begin_sql = begin
+        self._leaves = leaves
+        self._as_new = True
         self._loop = asyncio.get_running_loop()
         # Tasks that share a connection take turns, statement by statement.
         self._turn = asyncio.Lock()
@@ -65,11 +76,11 @@ class NetworkConnection:
 
     async def fetch(self, bound: Bound, limit: int | None, site: CallSite) -> Result:
         """Run a statement and return its rows."""
-        return await self._run(bound.statement.sql, lambda link: link.fetch(bound, limit))
+        return await self._user_runs(bound.statement.sql, lambda link: link.fetch(bound, limit))
 
     async def execute(self, bound: Bound, site: CallSite) -> Any:
         """Run a statement and return what ``execute()`` returns on this database."""
-        return await self._run(bound.statement.sql, lambda link: link.execute(bound))
+        return await self._user_runs(bound.statement.sql, lambda link: link.execute(bound))
 
     async def execute_many(self, batches: list[Batch], site: CallSite) -> None:
         """Run all rows of all batches, or none of them."""
@@ -88,11 +99,12 @@ class NetworkConnection:
                 self._doubtful = True
                 raise
 
-        await self._run(batches[0].statement.sql, all_of_them)
+        await self._user_runs(batches[0].statement.sql, all_of_them)
 
     async def open_cursor(self, bound: Bound, site: CallSite, *, alone: bool) -> Cursor:
         """Start a query whose rows are read piece by piece."""
         sql = bound.statement.sql
+        self._as_new = False  # until it is read to its end, or closed, the session has the cursor
         opened = await self._run(sql, lambda link: link.open_cursor(bound, alone=alone))
         cursor = HeldCursor(opened, lambda: self._run(sql, lambda _: opened.fetch()))
         self._cursors.add(cursor)
@@ -161,8 +173,15 @@ class NetworkConnection:
             cursor.give_up()
         if self._handed_out:
             self._pool.drop(self._slot)
+        elif self._as_new and not self._doubtful and not self._slot.link.in_transaction():
+            self._pool.give_back(self._slot)
         else:
             self._pool.give_back_used(self._slot)
+
+    async def _user_runs(self, sql: str, work: Callable[[Link], Awaitable[T]]) -> T:
+        if self._as_new and self._leaves(sql) is not Leaves.NOTHING:
+            self._as_new = False
+        return await self._run(sql, work)
 
     async def _run_plain(self, sql: str) -> str | None:
         return await self._run(sql, lambda link: link.run(sql))
@@ -187,6 +206,8 @@ class NetworkConnection:
             except BaseException as error:
                 if link.is_closed() and isinstance(error, Exception):
                     error.add_note(_BROKEN_AT_COMMIT if sql == "COMMIT" and link.sent else _BROKEN)
+                if not isinstance(error, Exception):
+                    self._as_new = False  # it may run on the server still
                 raise self._driver.adopted(error) from error.__cause__
 
     async def _settle(self, link: Link, sql: str) -> None:

@@ -9,19 +9,18 @@ error can tell whom one waited for.
 from __future__ import annotations
 
 import asyncio
-import collections
 import random
 import select
 import weakref
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from databases.exceptions import PoolDeadlock, PoolTimeout, TooManyRequests, disconnected
+from databases.backends.waiting import Waiting
+from databases.exceptions import disconnected
 from databases.holding import Holding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Collection, Coroutine
 
     from databases.backends.link import Link
     from databases.backends.pool_options import PoolOptions
@@ -35,9 +34,6 @@ _TRUSTED = 1.0
 _LOOKED_AT = 0.01
 """Seconds of idleness after which its socket is looked at: a server that has gone has closed it,
 but the event loop may not have come to notice."""
-
-_LOOK_AGAIN = 1.0
-"""Seconds between two looks at who waits for whom."""
 
 _MENDING = 5.0
 """Seconds that a reset, a sign of life or a farewell may take before a connection is dropped."""
@@ -63,15 +59,6 @@ class Slot(Generic[LinkT]):
         """The task that has a temporary table in its session; for others it is reset first."""
 
 
-@dataclass(eq=False, slots=True)
-class _Waiter:
-    """Somebody in the queue; the future gets a slot, or None: the right to open a connection."""
-
-    future: asyncio.Future[Any]
-    holding: Holding
-    deadline: float
-
-
 class Pool(Generic[LinkT]):
     """The connections of one database.
 
@@ -86,9 +73,9 @@ class Pool(Generic[LinkT]):
         self._loop = asyncio.get_running_loop()
         self._idle: list[Slot[LinkT]] = []
         self._lent: set[Slot[LinkT]] = set()
-        self._waiting: collections.deque[_Waiter] = collections.deque()
-        self._waiting_tasks: set[asyncio.Task[Any] | None] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._waiting = Waiting(
+            options, self._loop, self._not_wanted, self._is_stuck, self._holders
+        )
         # Those that are opened, checked, reset or closed at this moment count too.
         self._size = 0
         self._mending: set[asyncio.Task[None]] = set()
@@ -117,7 +104,7 @@ class Pool(Generic[LinkT]):
         if doubtful or slot.link.is_closed():
             return None
         idle.pop()
-        return self._lend(slot, Holding(site, sql))
+        return self._lend(slot, Holding(site, sql, asyncio.current_task()))
 
     async def acquire(self, site: CallSite, sql: str | None = None) -> Slot[LinkT]:
         """Lend a connection; without ``sql`` it is held for more than one statement.
@@ -127,21 +114,21 @@ class Pool(Generic[LinkT]):
             PoolDeadlock: where none can come free, because all wait for each other.
             TooManyRequests: where ``max_waiting`` others wait already.
         """
-        holding = Holding(site, sql)
+        holding = Holding(site, sql, asyncio.current_task())
         while not self._waiting and self._idle:
             slot = self._idle.pop()
-            fit = await self._is_fit(slot, holding)
-            if fit and not self._closed:
+            if await self._is_fit(slot, holding) and not self._closed:
                 return self._lend(slot, holding, pinned=sql is None)
             self._forget(slot)
         if self._closed:
             raise disconnected()
-        given = None
         if self._size < self._options.max_size:
             self._size += 1
+            slot = await self._opened()
         else:
-            given = await self._wait(holding)
-        slot = given or await self._opened()
+            # What is handed over is a connection, or None: the right to open one.
+            slot = await self._waiting.wait(holding) or await self._opened()
+            holding.started()
         return self._lend(slot, holding, pinned=sql is None)
 
     def give_back(self, slot: Slot[LinkT]) -> None:
@@ -179,12 +166,7 @@ class Pool(Generic[LinkT]):
     async def close(self) -> None:
         """Close all connections: single statements get done, what is held is rolled back."""
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.future.done():
-                waiter.future.set_exception(disconnected())
+        self._waiting.close()
         while self._idle:
             self._drop(self._idle.pop())
         # What holds one hears of it at its next statement; the server rolls back.
@@ -207,7 +189,6 @@ class Pool(Generic[LinkT]):
     # Lending.
 
     def _lend(self, slot: Slot[LinkT], holding: Holding, *, pinned: bool = False) -> Slot[LinkT]:
-        holding.started()
         slot.holding = holding
         slot.pinned = pinned
         self._lent.add(slot)
@@ -257,58 +238,13 @@ class Pool(Generic[LinkT]):
         slot.holding = None
         return True
 
-    # Waiting.
-
-    async def _wait(self, holding: Holding) -> Slot[LinkT] | None:
-        """Wait in the queue for a connection, or for the right to open one (None)."""
-        options = self._options
-        if options.max_waiting and len(self._waiting) >= options.max_waiting:
-            raise TooManyRequests(
-                f"{len(self._waiting)} others wait for one of {options.max_size} connections "
-                f"already, and max_waiting is {options.max_waiting}. Answer such requests later "
-                f"(503), or raise max_waiting.\n{self._holders()}"
-            )
-        deadline = self._loop.time() + options.pool_timeout
-        waiter = _Waiter(self._loop.create_future(), holding, deadline)
-        task = holding.task
-        self._waiting.append(waiter)
-        self._waiting_tasks.add(task)
-        try:
-            return await self._waited(waiter)
-        finally:
-            self._waiting_tasks.discard(task)
-
-    async def _waited(self, waiter: _Waiter) -> Slot[LinkT] | None:
-        if self._is_stuck():
-            self._waiting.remove(waiter)
-            raise self._deadlock(waiter.holding)
-        if self._timer is None:
-            self._watch()
-        try:
-            given: Slot[LinkT] | None = await waiter.future
-        except asyncio.CancelledError:
-            if not waiter.future.cancelled() and waiter.future.exception() is None:
-                # It came in the same moment: the next one gets it.
-                came = waiter.future.result()
-                if came is None:
-                    self._uncount()
-                else:
-                    self._next(came)
-            elif waiter in self._waiting:
-                self._waiting.remove(waiter)
-            raise
-        return given
-
     def _next(self, slot: Slot[LinkT]) -> None:
         """Hand a connection to whoever waits longest; nobody does: keep it."""
         if self._waiting and slot.tenant is not None:
             self._in_background(self._reset(slot))
             return
-        while self._waiting:
-            future = self._waiting.popleft().future
-            if not future.done():
-                future.set_result(slot)
-                return
+        if self._waiting and self._waiting.hand(slot):
+            return
         if self._closed:
             self._drop(slot)
             return
@@ -320,58 +256,22 @@ class Pool(Generic[LinkT]):
 
     def _uncount(self) -> None:
         """One connection less: whoever waits longest may open another one."""
-        while self._waiting:
-            future = self._waiting.popleft().future
-            if not future.done():
-                future.set_result(None)
-                return
-        self._size -= 1
+        if not self._waiting.hand(None):
+            self._size -= 1
 
-    def _watch(self) -> None:
-        """Look after those who wait, for as long as anybody does."""
-        self._timer = None
-        now = self._loop.time()
-        while self._waiting and self._waiting[0].deadline <= now:
-            waiter = self._waiting.popleft()
-            if not waiter.future.done():
-                waiter.future.set_exception(self._timeout(waiter.holding))
-        if self._is_stuck():
-            last = self._waiting.pop()
-            if not last.future.done():
-                last.future.set_exception(self._deadlock(last.holding))
-        if self._waiting:
-            delay = min(_LOOK_AGAIN, self._waiting[0].deadline - now)
-            self._timer = self._loop.call_later(delay, self._watch)
+    def _not_wanted(self, slot: Slot[LinkT] | None) -> None:
+        """Take back what came for somebody in the moment in which he gave up."""
+        if slot is None:
+            self._uncount()
+        else:
+            self._next(slot)
 
-    def _is_stuck(self) -> bool:
+    def _is_stuck(self, waiting: Collection[asyncio.Task[Any] | None]) -> bool:
         """Whether all connections are held by tasks that wait for one."""
-        if len(self._lent) < self._size or not self._waiting:
+        lent = self._lent
+        if len(lent) < self._size or not all(slot.pinned for slot in lent):
             return False
-        if not all(slot.pinned for slot in self._lent):
-            return False
-        return all(
-            slot.holding is not None and slot.holding.is_for_ever(self._waiting_tasks)
-            for slot in self._lent
-        )
-
-    def _timeout(self, waiting: Holding) -> PoolTimeout:
-        options = self._options
-        return PoolTimeout(
-            f"Waited {options.pool_timeout:g} s for one of {options.max_size} connections, at\n"
-            f"  {waiting.site}\n{self._holders()}\n"
-            "Hold connections for a shorter time (no slow calls inside connection(), "
-            f"transaction() and iterate()), or allow more: max_size={options.max_size * 2}"
-        )
-
-    def _deadlock(self, waiting: Holding) -> PoolDeadlock:
-        return PoolDeadlock(
-            "This would wait for ever: every connection is held by a task that waits for one "
-            f"itself. It was asked for at\n  {waiting.site}\n{self._holders()}\n"
-            "Use one connection for both: inside `async with database.connection() as connection` "
-            "or a transaction hand `connection` on to the tasks that you await there. Inside "
-            "`async for row in database.iterate(...)` each query needs a second connection: allow "
-            f"more (max_size={self._options.max_size * 2}), or read the rows first, with fetch_all."
-        )
+        return all(slot.holding is not None and slot.holding.is_for_ever(waiting) for slot in lent)
 
     def _holders(self) -> str:
         held = [str(slot.holding) for slot in self._lent if slot.holding is not None]

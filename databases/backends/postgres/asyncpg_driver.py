@@ -20,7 +20,7 @@ from databases.statements import LONGEST_KEPT, Kept
 from databases.verbs import Verb
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from sqlalchemy.engine import Dialect as CoreDialect
 

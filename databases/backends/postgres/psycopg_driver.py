@@ -89,7 +89,7 @@ class Driver:
     async def connect(self) -> PsycopgLink:
         """Open a connection."""
         size = self.options.statement_cache_size
-        connection: Any = await psycopg.AsyncConnection.connect(
+        connection = await _Connection.connect(
             **self._arguments,
             autocommit=True,
             # Placeholders are PostgreSQL's own: nothing is parsed.
@@ -97,6 +97,7 @@ class Driver:
             prepare_threshold=0 if size > 0 else None,
         )
         connection.prepared_max = size
+        connection.driver = self
         if self._init is not None:
             try:
                 await self._init(connection)
@@ -132,16 +133,31 @@ class Driver:
         """Whether the server ended the session before the statement was done."""
         return isinstance(error, psycopg.Error) and error.sqlstate in _SHUT_DOWN
 
-    def in_background(self, work: Coroutine[Any, Any, None]) -> None:
+    def in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do something that ``close()`` waits for."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def close(self) -> None:
         """Wait until what was to be stopped has stopped."""
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+
+class _Connection(psycopg.AsyncConnection[Any]):
+    """A connection whose statement is stopped on the server when its task is cancelled twice, too.
+
+    psycopg asks the server to stop it within the task: a second cancellation would end that.
+    """
+
+    driver: Driver
+
+    async def cancel_safe(self, *, timeout: float = _STOPPING) -> None:
+        """Ask the server to stop the statement."""
+        asking = self.driver.in_background(super().cancel_safe(timeout=timeout))
+        await asyncio.shield(asking)
 
 
 class PsycopgLink:
@@ -195,24 +211,34 @@ class PsycopgLink:
 
     async def execute_many(self, batch: Batch) -> None:
         """Run a statement with many rows of arguments, all in one round trip."""
-        text, rows = batch.statement.sql, batch.rows
+        statement, rows = batch
         if self.in_transaction():
-            await self._run(lambda cursor: cursor.executemany(text, rows))
+            await self._run(lambda cursor: cursor.executemany(statement.sql, rows))
         else:
-            await self._run(lambda cursor: self._in_transaction(cursor.executemany, text, rows))
+            await self._run(lambda cursor: self._in_transaction(cursor, statement.sql, rows))
 
-    async def _in_transaction(self, execute_many: Any, text: str, rows: list[Any]) -> None:
+    async def _in_transaction(self, cursor: Any, text: str, rows: list[Any]) -> None:
+        # Without the COMMIT nothing of it is done.
+        self.sent = False
         # Older versions of libpq have no pipelines.
         pipelined = psycopg.capabilities.has_pipeline()
         try:
             async with self.raw.pipeline() if pipelined else nullcontext():
                 await self.raw.execute("BEGIN", prepare=False)
-                await execute_many(text, rows)
-                await self.raw.execute("COMMIT", prepare=False)
+                await cursor.executemany(text, rows)
+            await self.run("COMMIT")
         except BaseException:
-            if not self.is_closed() and self.in_transaction():
+            if self.in_transaction() and not self._is_unfit():
                 await self.run("ROLLBACK")
             raise
+
+    def _is_unfit(self) -> bool:
+        """Whether it is of no use any more; if it is none, it is closed."""
+        # A cancellation at the wrong moment leaves psycopg in a pipeline: it would answer to one
+        # statement with the rows of another.
+        if self.raw.pgconn.pipeline_status:
+            self.terminate()
+        return self.is_closed()
 
     async def _run(self, work: Callable[[Any], Awaitable[object]]) -> Any:
         """Do something with a cursor of psycopg's, and return the cursor."""

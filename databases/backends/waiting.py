@@ -1,0 +1,153 @@
+"""Those who wait for a connection of a full pool: first come, first served, and not for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+from typing import Any
+
+from databases.exceptions import PoolDeadlock, PoolTimeout, TooManyRequests, disconnected
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from databases.backends.pool_options import PoolOptions
+    from databases.holding import Holding
+
+_LOOK_AGAIN = 1.0
+"""Seconds between two looks at who waits for whom."""
+
+
+class _Waiter:
+    __slots__ = ("deadline", "future", "holding")
+
+    def __init__(self, future: asyncio.Future[Any], holding: Holding, deadline: float) -> None:
+        self.future = future
+        self.holding = holding
+        self.deadline = deadline
+
+
+class Waiting:
+    """The queue.
+
+    Args:
+        options: how long somebody may wait, and how many at a time.
+        loop: the event loop.
+        take_back: called with what was handed to somebody who had given up in the same moment.
+        is_stuck: tells whether only those tasks could let a connection go.
+        holders: says who holds the connections, for messages.
+    """
+
+    def __init__(
+        self,
+        options: PoolOptions,
+        loop: asyncio.AbstractEventLoop,
+        take_back: Callable[[Any], None],
+        is_stuck: Callable[[Collection[asyncio.Task[Any] | None]], bool],
+        holders: Callable[[], str],
+    ) -> None:
+        self._options = options
+        self._loop = loop
+        self._take_back = take_back
+        self._is_stuck = is_stuck
+        self._holders = holders
+        self._queue: collections.deque[_Waiter] = collections.deque()
+        self._tasks: set[asyncio.Task[Any] | None] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    async def wait(self, holding: Holding) -> Any:
+        """Wait until something is handed over.
+
+        Raises:
+            PoolTimeout: where nothing was in ``pool_timeout`` seconds.
+            PoolDeadlock: where nothing can be.
+            TooManyRequests: where ``max_waiting`` others wait already.
+        """
+        options, queue, task = self._options, self._queue, holding.task
+        if options.max_waiting and len(queue) >= options.max_waiting:
+            raise self._too_many()
+        self._tasks.add(task)
+        try:
+            if self._is_stuck(self._tasks):
+                raise self._deadlock(holding)
+            future = self._loop.create_future()
+            waiter = _Waiter(future, holding, self._loop.time() + options.pool_timeout)
+            queue.append(waiter)
+            if self._timer is None:
+                self._watch()
+            try:
+                return await future
+            except asyncio.CancelledError:
+                if not future.cancelled() and future.exception() is None:
+                    self._take_back(future.result())
+                elif waiter in queue:
+                    queue.remove(waiter)
+                raise
+        finally:
+            self._tasks.discard(task)
+
+    def hand(self, something: object) -> bool:
+        """Hand something to whoever waits longest; False where nobody waits."""
+        queue = self._queue
+        while queue:
+            future = queue.popleft().future
+            if not future.done():
+                future.set_result(something)
+                return True
+        return False
+
+    def close(self) -> None:
+        """Send everybody home: the database is disconnected."""
+        if self._timer is not None:
+            self._timer.cancel()
+        while self._queue:
+            self._fail(self._queue.popleft(), disconnected())
+
+    def _watch(self) -> None:
+        """Look after those who wait, for as long as anybody does."""
+        self._timer = None
+        queue, now = self._queue, self._loop.time()
+        while queue and queue[0].deadline <= now:
+            waiter = queue.popleft()
+            self._fail(waiter, self._timeout(waiter.holding))
+        if queue and self._is_stuck(self._tasks):
+            waiter = queue.pop()
+            self._fail(waiter, self._deadlock(waiter.holding))
+        if queue:
+            delay = min(_LOOK_AGAIN, queue[0].deadline - now)
+            self._timer = self._loop.call_later(delay, self._watch)
+
+    def _fail(self, waiter: _Waiter, error: Exception) -> None:
+        if not waiter.future.done():
+            waiter.future.set_exception(error)
+
+    def _too_many(self) -> TooManyRequests:
+        options = self._options
+        return TooManyRequests(
+            f"{len(self._queue)} others wait for one of {options.max_size} connections already, "
+            f"and max_waiting is {options.max_waiting}. Answer such requests later (503), or raise "
+            f"max_waiting.\n{self._holders()}"
+        )
+
+    def _timeout(self, waiting: Holding) -> PoolTimeout:
+        options = self._options
+        return PoolTimeout(
+            f"Waited {options.pool_timeout:g} s for one of {options.max_size} connections, at\n"
+            f"  {waiting.site}\n{self._holders()}\n"
+            "Hold connections for a shorter time (no slow calls inside connection(), "
+            f"transaction() and iterate()), or allow more: max_size={options.max_size * 2}"
+        )
+
+    def _deadlock(self, waiting: Holding) -> PoolDeadlock:
+        return PoolDeadlock(
+            "This would wait for ever: every connection is held by a task that waits for one "
+            f"itself. It was asked for at\n  {waiting.site}\n{self._holders()}\n"
+            "Use one connection for both: inside `async with database.connection() as connection` "
+            "or a transaction hand `connection` on to the tasks that you await there. Inside "
+            "`async for row in database.iterate(...)` each query needs a second connection: allow "
+            f"more (max_size={self._options.max_size * 2}), or read the rows first, with fetch_all."
+        )
