@@ -47,14 +47,17 @@ class Slot(Generic[LinkT]):
         expires: when it is too old to be lent again, by the clock of the event loop.
     """
 
-    __slots__ = ("expires", "holding", "idle_since", "link", "pinned", "tenant")
+    __slots__ = ("expires", "holding", "idle_since", "lent", "link", "pinned", "tenant")
 
     def __init__(self, link: LinkT, expires: float) -> None:
         self.link = link
         self.expires = expires
         self.idle_since = 0.0
+        self.lent = False
         self.holding: Holding | None = None
+        """Who has it, or had it last."""
         self.pinned = False
+        """Whether it is lent for more than one statement."""
         self.tenant: weakref.ref[asyncio.Task[Any]] | None = None
         """The task that has a temporary table in its session; for others it is reset first."""
 
@@ -71,13 +74,16 @@ class Pool(Generic[LinkT]):
         self._connect = connect
         self._options = options
         self._loop = asyncio.get_running_loop()
+        self._now = self._loop.time
+        self._slots: set[Slot[LinkT]] = set()
         self._idle: list[Slot[LinkT]] = []
-        self._lent: set[Slot[LinkT]] = set()
         self._waiting = Waiting(
             options, self._loop, self._not_wanted, self._is_stuck, self._holders
         )
-        # Those that are opened, checked, reset or closed at this moment count too.
+        self._queue = self._waiting.queue
+        # Those that are being opened or closed at this moment count too.
         self._size = 0
+        self._pinned = 0
         self._mending: set[asyncio.Task[None]] = set()
         self._closed = False
         self._all_back: asyncio.Future[None] | None = None
@@ -88,8 +94,7 @@ class Pool(Generic[LinkT]):
             for _ in range(max(1, self._options.min_size)):
                 self._size += 1
                 slot = await self._opened()
-                slot.idle_since = self._loop.time()
-                self._idle.append(slot)
+                self._next(slot)
         except BaseException:
             await self.close()
             raise
@@ -97,14 +102,16 @@ class Pool(Generic[LinkT]):
     def ready(self, site: CallSite, sql: str) -> Slot[LinkT] | None:
         """Lend a connection for one statement, if one can be had without any waiting."""
         idle = self._idle
-        if not idle or self._waiting:
+        if not idle or self._queue:
             return None
         slot = idle[-1]
-        doubtful = self._loop.time() - slot.idle_since > _LOOKED_AT or slot.tenant is not None
-        if doubtful or slot.link.is_closed():
+        # One that was closed since it was last used fails before it sends anything.
+        if self._now() - slot.idle_since > _LOOKED_AT or slot.tenant is not None:
             return None
         idle.pop()
-        return self._lend(slot, Holding(site, sql, asyncio.current_task()))
+        slot.holding = Holding(site, sql, asyncio.current_task())
+        slot.lent = True
+        return slot
 
     async def acquire(self, site: CallSite, sql: str | None = None) -> Slot[LinkT]:
         """Lend a connection; without ``sql`` it is held for more than one statement.
@@ -115,7 +122,7 @@ class Pool(Generic[LinkT]):
             TooManyRequests: where ``max_waiting`` others wait already.
         """
         holding = Holding(site, sql, asyncio.current_task())
-        while not self._waiting and self._idle:
+        while self._idle and not self._queue:
             slot = self._idle.pop()
             if await self._is_fit(slot, holding) and not self._closed:
                 return self._lend(slot, holding, pinned=sql is None)
@@ -128,14 +135,13 @@ class Pool(Generic[LinkT]):
         else:
             # What is handed over is a connection, or None: the right to open one.
             slot = await self._waiting.wait(holding) or await self._opened()
-            holding.started()
         return self._lend(slot, holding, pinned=sql is None)
 
     def give_back(self, slot: Slot[LinkT]) -> None:
         """Take a connection back whose session is as good as new."""
         if not self._took_back(slot):
             return
-        if self._closed or slot.link.is_closed() or self._loop.time() >= slot.expires:
+        if self._closed or self._now() >= slot.expires:
             self._drop(slot)
         else:
             self._next(slot)
@@ -152,7 +158,7 @@ class Pool(Generic[LinkT]):
     def give_back_to_task(self, slot: Slot[LinkT]) -> None:
         """Take a connection back on which a task may go on, although its session is not as new."""
         task = asyncio.current_task()
-        if self._waiting or task is None:
+        if self._queue or task is None:
             self.give_back_used(slot)
         else:
             slot.tenant = weakref.ref(task)
@@ -170,28 +176,32 @@ class Pool(Generic[LinkT]):
         while self._idle:
             self._drop(self._idle.pop())
         # What holds one hears of it at its next statement; the server rolls back.
-        for slot in [slot for slot in self._lent if slot.pinned]:
-            self.drop(slot)
-        if self._lent:
+        for slot in list(self._slots):
+            if slot.lent and slot.pinned:
+                self.drop(slot)
+        if any(slot.lent for slot in self._slots):
             self._all_back = self._loop.create_future()
             await asyncio.wait([self._all_back], timeout=self._options.pool_timeout)
-        for slot in list(self._lent):
-            self.drop(slot)
+        for slot in list(self._slots):
+            if slot.lent:
+                self.drop(slot)
         while self._mending:
             await asyncio.wait(self._mending)
 
     def terminate(self) -> None:
         """Close all sockets at once: the event loop is gone, or nobody refers to the database."""
         self._closed = True
-        for slot in (*self._idle, *self._lent):
+        for slot in self._slots:
             slot.link.terminate()
 
     # Lending.
 
     def _lend(self, slot: Slot[LinkT], holding: Holding, *, pinned: bool = False) -> Slot[LinkT]:
         slot.holding = holding
-        slot.pinned = pinned
-        self._lent.add(slot)
+        slot.lent = True
+        if pinned:
+            slot.pinned = True
+            self._pinned += 1
         return slot
 
     async def _opened(self) -> Slot[LinkT]:
@@ -206,11 +216,13 @@ class Pool(Generic[LinkT]):
             raise disconnected()
         lifetime = self._options.max_lifetime
         # Those opened together must not be closed together.
-        return Slot(link, self._loop.time() + lifetime * random.uniform(0.9, 1.0))
+        slot = Slot(link, self._now() + lifetime * random.uniform(0.9, 1.0))
+        self._slots.add(slot)
+        return slot
 
     async def _is_fit(self, slot: Slot[LinkT], holding: Holding) -> bool:
         """Whether an idle connection works still, for the task that shall have it."""
-        link, idle = slot.link, self._loop.time() - slot.idle_since
+        link, idle = slot.link, self._now() - slot.idle_since
         others = slot.tenant is not None and slot.tenant() is not holding.task
         if link.is_closed() or (idle > _LOOKED_AT and _has_news(link)):
             return False
@@ -232,23 +244,25 @@ class Pool(Generic[LinkT]):
 
     def _took_back(self, slot: Slot[LinkT]) -> bool:
         """Whether it was lent still: closing the pool takes back what is held."""
-        if slot not in self._lent:
+        if not slot.lent:
             return False
-        self._lent.remove(slot)
-        slot.holding = None
+        slot.lent = False
+        if slot.pinned:
+            slot.pinned = False
+            self._pinned -= 1
         return True
 
     def _next(self, slot: Slot[LinkT]) -> None:
         """Hand a connection to whoever waits longest; nobody does: keep it."""
-        if self._waiting and slot.tenant is not None:
+        if self._queue and slot.tenant is not None:
             self._in_background(self._reset(slot))
             return
-        if self._waiting and self._waiting.hand(slot):
+        if self._queue and self._waiting.hand(slot):
             return
         if self._closed:
             self._drop(slot)
             return
-        now = slot.idle_since = self._loop.time()
+        now = slot.idle_since = self._now()
         self._idle.append(slot)
         oldest = self._idle[0]
         if self._size > self._options.min_size and now - oldest.idle_since > self._options.max_idle:
@@ -268,15 +282,15 @@ class Pool(Generic[LinkT]):
 
     def _is_stuck(self, waiting: Collection[asyncio.Task[Any] | None]) -> bool:
         """Whether all connections are held by tasks that wait for one."""
-        lent = self._lent
-        if len(lent) < self._size or not all(slot.pinned for slot in lent):
+        if self._pinned < self._size:
             return False
-        return all(slot.holding is not None and slot.holding.is_for_ever(waiting) for slot in lent)
+        held = [slot.holding for slot in self._slots]
+        return all(holding is not None and holding.is_for_ever(waiting) for holding in held)
 
     def _holders(self) -> str:
-        held = [str(slot.holding) for slot in self._lent if slot.holding is not None]
+        held = [str(slot.holding) for slot in self._slots if slot.lent]
         more = f"\nand {len(held) - 10} more" if len(held) > 10 else ""
-        busy = self._size - len(self._lent)
+        busy = self._size - len(held)
         opening = f"\n{busy} more are being opened or reset" if busy else ""
         return "Held by " + "\n        ".join(held[:10]) + more + opening
 
@@ -289,7 +303,8 @@ class Pool(Generic[LinkT]):
             slot.tenant = None
         except Exception:
             slot.link.terminate()
-        if self._closed or slot.link.is_closed() or self._loop.time() >= slot.expires:
+        if self._closed or slot.link.is_closed() or self._now() >= slot.expires:
+            self._slots.discard(slot)
             await self._farewell(slot)
         else:
             self._next(slot)
@@ -297,16 +312,19 @@ class Pool(Generic[LinkT]):
     def _forget(self, slot: Slot[LinkT]) -> None:
         """Drop a connection that does not answer."""
         slot.link.terminate()
+        self._slots.discard(slot)
         self._uncount()
 
     def _drop(self, slot: Slot[LinkT]) -> None:
+        self._slots.discard(slot)
         if slot.link.is_closed() or self._loop.is_closed():
             slot.link.terminate()
             self._uncount()
         else:
             self._in_background(self._farewell(slot))
-        if self._all_back is not None and not self._lent and not self._all_back.done():
-            self._all_back.set_result(None)
+        back = self._all_back
+        if back is not None and not back.done() and not any(each.lent for each in self._slots):
+            back.set_result(None)
 
     async def _farewell(self, slot: Slot[LinkT]) -> None:
         try:

@@ -52,12 +52,10 @@ class Waiting:
         self._take_back = take_back
         self._is_stuck = is_stuck
         self._holders = holders
-        self._queue: collections.deque[_Waiter] = collections.deque()
+        self.queue: collections.deque[_Waiter] = collections.deque()
+        """Those who wait; the longest first."""
         self._tasks: set[asyncio.Task[Any] | None] = set()
         self._timer: asyncio.TimerHandle | None = None
-
-    def __len__(self) -> int:
-        return len(self._queue)
 
     async def wait(self, holding: Holding) -> Any:
         """Wait until something is handed over.
@@ -67,7 +65,7 @@ class Waiting:
             PoolDeadlock: where nothing can be.
             TooManyRequests: where ``max_waiting`` others wait already.
         """
-        options, queue, task = self._options, self._queue, holding.task
+        options, queue, task = self._options, self.queue, holding.task
         if options.max_waiting and len(queue) >= options.max_waiting:
             raise self._too_many()
         self._tasks.add(task)
@@ -80,19 +78,21 @@ class Waiting:
             if self._timer is None:
                 self._watch()
             try:
-                return await future
+                handed = await future
             except asyncio.CancelledError:
                 if not future.cancelled() and future.exception() is None:
                     self._take_back(future.result())
                 elif waiter in queue:
                     queue.remove(waiter)
                 raise
+            holding.started()
+            return handed
         finally:
             self._tasks.discard(task)
 
     def hand(self, something: object) -> bool:
         """Hand something to whoever waits longest; False where nobody waits."""
-        queue = self._queue
+        queue = self.queue
         while queue:
             future = queue.popleft().future
             if not future.done():
@@ -104,13 +104,13 @@ class Waiting:
         """Send everybody home: the database is disconnected."""
         if self._timer is not None:
             self._timer.cancel()
-        while self._queue:
-            self._fail(self._queue.popleft(), disconnected())
+        while self.queue:
+            self._fail(self.queue.popleft(), disconnected())
 
     def _watch(self) -> None:
         """Look after those who wait, for as long as anybody does."""
         self._timer = None
-        queue, now = self._queue, self._loop.time()
+        queue, now = self.queue, self._loop.time()
         while queue and queue[0].deadline <= now:
             waiter = queue.popleft()
             self._fail(waiter, self._timeout(waiter.holding))
@@ -128,7 +128,7 @@ class Waiting:
     def _too_many(self) -> TooManyRequests:
         options = self._options
         return TooManyRequests(
-            f"{len(self._queue)} others wait for one of {options.max_size} connections already, "
+            f"{len(self.queue)} others wait for one of {options.max_size} connections already, "
             f"and max_waiting is {options.max_waiting}. Answer such requests later (503), or raise "
             f"max_waiting.\n{self._holders()}"
         )

@@ -264,6 +264,8 @@ class MySQLLink:
         except Exception as error:
             self._busy = False
             code = faults.code_of(error)
+            # Its code is 0 where the driver finds the connection closed.
+            self.sent = code != 0
             if code in faults.BROKEN:
                 self.terminate()
             elif code == faults.DEADLOCK:

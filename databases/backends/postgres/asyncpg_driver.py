@@ -172,6 +172,10 @@ class AsyncpgLink:
             self._driver.schema_changes += 1
             if self.in_transaction():
                 raise
+        except asyncpg.InterfaceError:
+            # Raised before anything is sent: by wrong arguments, or a connection that is closed.
+            self.sent = False
+            raise
         prepared = await self._prepare(statement)
         return prepared, await method(prepared.statement, *arguments)
 
@@ -247,8 +251,11 @@ class AsyncpgLink:
 
     def terminate(self) -> None:
         """Close the socket."""
-        if not self.is_closed():
-            self.raw.terminate()
+        try:
+            if not self.is_closed():
+                self.raw.terminate()
+        except RuntimeError:
+            pass  # the event loop is closed, and with it what would close the socket
 
 
 def _json(value: Any) -> Any:

@@ -18,7 +18,7 @@ from databases.backends.postgres import sql
 from databases.backends.postgres.cursors import PostgresCursor
 from databases.backends.postgres.faults import adopted_by_state, unreachable
 from databases.statements import LONGEST_KEPT
-from databases.verbs import Verb
+from databases.verbs import Verb, leading_words
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -36,12 +36,12 @@ documentation, appendix A. It says so before a statement is committed, or not at
 
 _REFUSALS = (
     (re.compile(r"password authentication failed|no password supplied"), "28P01"),
-    (re.compile(r'no pg_hba\.conf entry|role ".*" does not exist'), "28000"),
+    (re.compile(r'pg_hba\.conf|role ".*" does not exist'), "28000"),
     (re.compile(r'database ".*" does not exist'), "3D000"),
     (re.compile(r"too many clients|too many connections|connection slots"), "53300"),
     (re.compile(r"the database system is "), "57P03"),
 )
-"""What a server says when it lets nobody in, and its SQLSTATE, of which libpq tells nothing then."""
+"""What a server says when it lets nobody in, and the SQLSTATE, which libpq does not hand on then."""
 
 _OURS = (
     (psycopg.DataError, exceptions.DataError),
@@ -64,11 +64,7 @@ run, psycopg forgets, and the server keeps."""
 _STOPPING = 5.0
 """Seconds that a statement may take to stop, once the server was asked to stop it."""
 
-_UNDECLARABLE = re.compile(
-    r"\s*EXPLAIN\b|\bINTO\b|\bWITH\b.*\b(?:INSERT|UPDATE|DELETE|MERGE)\b", re.I | re.S
-)
-"""Statements with rows that cannot be read by a cursor. Where it only looks like one, its rows are
-fetched at once. Source: PostgreSQL's documentation, "DECLARE"."""
+_CHANGES = re.compile(r"\b(?:INSERT|UPDATE|DELETE|MERGE)\b", re.I)
 
 
 class Driver:
@@ -211,34 +207,18 @@ class PsycopgLink:
 
     async def execute_many(self, batch: Batch) -> None:
         """Run a statement with many rows of arguments, all in one round trip."""
-        statement, rows = batch
-        if self.in_transaction():
-            await self._run(lambda cursor: cursor.executemany(statement.sql, rows))
-        else:
-            await self._run(lambda cursor: self._in_transaction(cursor, statement.sql, rows))
-
-    async def _in_transaction(self, cursor: Any, text: str, rows: list[Any]) -> None:
-        # Without the COMMIT nothing of it is done.
-        self.sent = False
-        # Older versions of libpq have no pipelines.
-        pipelined = psycopg.capabilities.has_pipeline()
+        alone = not self.in_transaction()
+        work = _execute_many_alone if alone else _execute_many
         try:
-            async with self.raw.pipeline() if pipelined else nullcontext():
-                await self.raw.execute("BEGIN", prepare=False)
-                await cursor.executemany(text, rows)
-            await self.run("COMMIT")
+            await self._run(lambda cursor: work(cursor, batch))
         except BaseException:
-            if self.in_transaction() and not self._is_unfit():
+            # A cancellation at the wrong moment leaves psycopg in a pipeline: it would answer to
+            # one statement with the rows of another.
+            if self.raw.pgconn.pipeline_status:
+                self.terminate()
+            elif alone and self.in_transaction():
                 await self.run("ROLLBACK")
             raise
-
-    def _is_unfit(self) -> bool:
-        """Whether it is of no use any more; if it is none, it is closed."""
-        # A cancellation at the wrong moment leaves psycopg in a pipeline: it would answer to one
-        # statement with the rows of another.
-        if self.raw.pgconn.pipeline_status:
-            self.terminate()
-        return self.is_closed()
 
     async def _run(self, work: Callable[[Any], Awaitable[object]]) -> Any:
         """Do something with a cursor of psycopg's, and return the cursor."""
@@ -275,7 +255,7 @@ class PsycopgLink:
     async def open_cursor(self, bound: Bound, *, alone: bool) -> Cursor:
         """Start a query whose rows are read piece by piece."""
         statement, arguments = bound
-        if statement.verb is not Verb.READ or _UNDECLARABLE.match(statement.sql):
+        if not _is_declarable(statement):
             # Rows that RETURNING gives are made as a whole in any case.
             return FetchedCursor(await self.fetch(bound, None))
         while self._left_open:
@@ -289,7 +269,13 @@ class PsycopgLink:
         declare = (
             f"DECLARE {name} NO SCROLL CURSOR {'WITH HOLD ' if held else ''}FOR {statement.sql}"
         )
-        await self._run(lambda cursor: cursor.execute(declare, arguments, prepare=False))
+        try:
+            await self._run(lambda cursor: cursor.execute(declare, arguments, prepare=False))
+        except psycopg.NotSupportedError:
+            if not held:
+                raise
+            # SELECT FOR UPDATE outside of a transaction.
+            return FetchedCursor(await self.fetch(bound, None))
         text = f"FETCH FORWARD {{}} FROM {name}"
 
         async def fetch(count: int) -> Result:
@@ -353,6 +339,28 @@ class PsycopgLink:
             with socket.socket(fileno=self.raw.fileno()) as connected:
                 connected.shutdown(socket.SHUT_RDWR)
                 connected.detach()
+
+
+async def _execute_many(cursor: Any, batch: Batch) -> None:
+    await cursor.executemany(batch.statement.sql, batch.rows)
+
+
+async def _execute_many_alone(cursor: Any, batch: Batch) -> None:
+    connection = cursor.connection
+    # Older versions of libpq have no pipelines.
+    pipelined = psycopg.capabilities.has_pipeline()
+    async with connection.pipeline() if pipelined else nullcontext():
+        await connection.execute("BEGIN", prepare=False)
+        await _execute_many(cursor, batch)
+        await connection.execute("COMMIT", prepare=False)
+
+
+def _is_declarable(statement: Statement) -> bool:
+    """Whether a cursor can read it. Source: PostgreSQL's documentation, "DECLARE"."""
+    if statement.verb is not Verb.READ:
+        return False
+    first = leading_words(statement.sql, 1)[0].upper()
+    return first != "EXPLAIN" and not (first == "WITH" and _CHANGES.search(statement.sql))
 
 
 def _is_running(loop: asyncio.AbstractEventLoop) -> bool:
