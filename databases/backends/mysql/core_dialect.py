@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
@@ -23,4 +23,4 @@ def core_dialect(driver: MySQLDriver) -> Dialect:
     dialect.delete_returning = mariadb and version >= (10, 0, 5)
     dialect.insert_returning = mariadb and version >= (10, 5)
     dialect._requires_alias_for_on_duplicate_key = not mariadb and version >= (8, 0, 20)
-    return dialect
+    return cast("Dialect", dialect)

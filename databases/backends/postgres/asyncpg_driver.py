@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
@@ -71,9 +71,8 @@ class Driver:
         from sqlalchemy.dialects import postgresql
         from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
-        dialect: Any = PGDialect_asyncpg(
-            dbapi=PGDialect_asyncpg.import_dbapi(), json_deserializer=_json
-        )
+        untyped: Any = PGDialect_asyncpg
+        dialect = untyped(dbapi=untyped.import_dbapi(), json_deserializer=_json)
         # SQLAlchemy's own engine sets codecs instead. Said as 2.1 wants it, and as 2.0 does.
         dialect.supports_native_json_deserialization = False
         dialect.colspecs = {
@@ -81,7 +80,7 @@ class Driver:
             JSON: postgresql.JSON,
             postgresql.JSONB: postgresql.JSONB,
         }
-        return dialect
+        return cast("CoreDialect", dialect)
 
     def adopted(self, error: BaseException) -> BaseException:
         """Make an error of asyncpg ours as well."""
@@ -135,7 +134,7 @@ class AsyncpgLink:
 
     def fileno(self) -> int:
         """The descriptor of its socket."""
-        transport = self.raw._transport  # type: ignore[attr-defined]
+        transport = self.raw._transport
         return -1 if transport is None else transport.get_extra_info("socket").fileno()
 
     async def fetch(self, bound: Bound, limit: int | None) -> Result:
@@ -227,19 +226,29 @@ class AsyncpgLink:
         close = partial(self.run, f"CLOSE {name}")
         return PostgresCursor(fetch, close, partial(self._left_open.append, name))
 
-    async def run(self, sql: str) -> str:
+    async def run(self, sql: str) -> Any:
         """Run a statement without values or rows; the server's word for what it did."""
         self.sent = True
-        return await self.raw.execute(sql)
+        known: Any = self.raw
+        if sql not in ("COMMIT", "ROLLBACK"):
+            answer = await self.raw.execute(sql)
+            if sql.startswith("BEGIN"):
+                # So raw_connection.transaction() makes a savepoint in it, as in databases 0.9.
+                known._top_xact = known.transaction()
+            return answer
+        try:
+            return await self.raw.execute(sql)
+        finally:
+            known._top_xact = None
 
     async def reset(self) -> None:
         """Make the session as good as new."""
-        # Behind a pooler of its own a session belongs to the pooler.
-        reset = sql.RESET if self._driver.options.resets else ""
-        await self.raw.execute(f"ROLLBACK; {reset}" if self.in_transaction() else reset)
+        if self.in_transaction():
+            await self.run("ROLLBACK")
+        await self.raw.execute(sql.RESET)
         if self.in_transaction():
             # A BEGIN was under way that had been cancelled.
-            await self.raw.execute("ROLLBACK")
+            await self.run("ROLLBACK")
 
     async def ping(self) -> None:
         """Ask the server for a sign of life."""

@@ -55,7 +55,7 @@ class PostgresOptions:
         if isinstance(self.ssl, str):
             # Also one of libpq's words, such as "require".
             self.ssl = _WORDS.get(self.ssl.lower(), self.ssl)
-        self.asked = {name: getattr(self.pool, name) for name in sizes}
+        self.asked: dict[str, Any] = {name: getattr(self.pool, name) for name in sizes}
         self.asked |= {} if self.ssl is None else {"ssl": self.ssl}
         """What databases 0.9 handed to asyncpg's pool, but for the keywords."""
         # libpq's options are words in a URL; keywords are the driver's own.
@@ -71,11 +71,6 @@ class PostgresOptions:
             "password": url.password,
             "database": url.database or None,
         }
-
-    @property
-    def resets(self) -> bool:
-        """Whether sessions are ours to reset. Behind pgbouncer they are not."""
-        return self.statement_cache_size > 0
 
     def with_option(self, option: str) -> str:
         """The URL with an option more, to show in a message."""
