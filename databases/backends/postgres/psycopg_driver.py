@@ -300,11 +300,7 @@ class PsycopgLink:
 
     async def reset(self) -> None:
         """Make the session as good as new."""
-        rollback = "ROLLBACK; " if self.in_transaction() else ""
-        # Behind a pooler of its own a session belongs to the pooler.
-        reset = sql.RESET if self._driver.options.resets else ""
-        if rollback or reset:
-            await self.run(rollback + reset)
+        await self.run(f"ROLLBACK; {sql.RESET}" if self.in_transaction() else sql.RESET)
         self._left_open.clear()
 
     async def ping(self) -> None:
