@@ -121,21 +121,21 @@ class Pool(Generic[LinkT]):
             PoolDeadlock: where none can come free, because all wait for each other.
             TooManyRequests: where ``max_waiting`` others wait already.
         """
-        holding = Holding(site, sql, asyncio.current_task())
         while self._idle and not self._queue:
             slot = self._idle.pop()
-            if await self._is_fit(slot, holding) and not self._closed:
-                return self._lend(slot, holding, pinned=sql is None)
+            if await self._is_fit(slot) and not self._closed:
+                return self._lend(slot, Holding(site, sql), pinned=sql is None)
             self._forget(slot)
         if self._closed:
             raise disconnected()
         if self._size < self._options.max_size:
             self._size += 1
             slot = await self._opened()
-        else:
-            # What is handed over is a connection, or None: the right to open one.
-            slot = await self._waiting.wait(holding) or await self._opened()
-        return self._lend(slot, holding, pinned=sql is None)
+            return self._lend(slot, Holding(site, sql), pinned=sql is None)
+        waiter = await self._waiting.wait(site, sql)
+        # What is handed over is a connection, or None: the right to open one.
+        slot = waiter.future.result() or await self._opened()
+        return self._lend(slot, waiter, pinned=sql is None)
 
     def give_back(self, slot: Slot[LinkT]) -> None:
         """Take a connection back whose session is as good as new."""
@@ -220,10 +220,10 @@ class Pool(Generic[LinkT]):
         self._slots.add(slot)
         return slot
 
-    async def _is_fit(self, slot: Slot[LinkT], holding: Holding) -> bool:
-        """Whether an idle connection works still, for the task that shall have it."""
+    async def _is_fit(self, slot: Slot[LinkT]) -> bool:
+        """Whether an idle connection works still, for the present task."""
         link, idle = slot.link, self._now() - slot.idle_since
-        others = slot.tenant is not None and slot.tenant() is not holding.task
+        others = slot.tenant is not None and slot.tenant() is not asyncio.current_task()
         if link.is_closed() or (idle > _LOOKED_AT and _has_news(link)):
             return False
         if idle <= _TRUSTED and not others:

@@ -7,24 +7,42 @@ import collections
 from typing import Any
 
 from databases.exceptions import PoolDeadlock, PoolTimeout, TooManyRequests, disconnected
+from databases.holding import Holding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from databases.backends.pool_options import PoolOptions
-    from databases.holding import Holding
+    from databases.pending import CallSite
 
 _LOOK_AGAIN = 1.0
 """Seconds between two looks at who waits for whom."""
 
 
-class _Waiter:
-    __slots__ = ("deadline", "future", "holding")
+class Waiter(Holding):
+    """Somebody in the queue, who will hold what is handed to him.
 
-    def __init__(self, future: asyncio.Future[Any], holding: Holding, deadline: float) -> None:
+    Args:
+        site: where in the user's code it was asked for.
+        sql: the statement that it is for.
+        task: his task.
+        future: where it is handed to him.
+        deadline: how long he waits, by the clock of the event loop.
+    """
+
+    __slots__ = ("deadline", "future")
+
+    def __init__(
+        self,
+        site: CallSite,
+        sql: str | None,
+        task: asyncio.Task[Any] | None,
+        future: asyncio.Future[Any],
+        deadline: float,
+    ) -> None:
+        super().__init__(site, sql, task)
         self.future = future
-        self.holding = holding
         self.deadline = deadline
 
 
@@ -52,41 +70,41 @@ class Waiting:
         self._take_back = take_back
         self._is_stuck = is_stuck
         self._holders = holders
-        self.queue: collections.deque[_Waiter] = collections.deque()
+        self.queue: collections.deque[Waiter] = collections.deque()
         """Those who wait; the longest first."""
         self._tasks: set[asyncio.Task[Any] | None] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def wait(self, holding: Holding) -> Any:
-        """Wait until something is handed over.
+    async def wait(self, site: CallSite, sql: str | None) -> Waiter:
+        """Wait until something is handed over; it is the result of the waiter's future.
 
         Raises:
             PoolTimeout: where nothing was in ``pool_timeout`` seconds.
             PoolDeadlock: where nothing can be.
             TooManyRequests: where ``max_waiting`` others wait already.
         """
-        options, queue, task = self._options, self.queue, holding.task
+        options, queue, task = self._options, self.queue, asyncio.current_task()
         if options.max_waiting and len(queue) >= options.max_waiting:
             raise self._too_many()
+        future = self._loop.create_future()
+        waiter = Waiter(site, sql, task, future, self._loop.time() + options.pool_timeout)
         self._tasks.add(task)
         try:
             if self._is_stuck(self._tasks):
-                raise self._deadlock(holding)
-            future = self._loop.create_future()
-            waiter = _Waiter(future, holding, self._loop.time() + options.pool_timeout)
+                raise self._deadlock(waiter)
             queue.append(waiter)
             if self._timer is None:
                 self._watch()
             try:
-                handed = await future
+                await future
             except asyncio.CancelledError:
                 if not future.cancelled() and future.exception() is None:
                     self._take_back(future.result())
                 elif waiter in queue:
                     queue.remove(waiter)
                 raise
-            holding.started()
-            return handed
+            waiter.started()
+            return waiter
         finally:
             self._tasks.discard(task)
 
@@ -113,15 +131,15 @@ class Waiting:
         queue, now = self.queue, self._loop.time()
         while queue and queue[0].deadline <= now:
             waiter = queue.popleft()
-            self._fail(waiter, self._timeout(waiter.holding))
+            self._fail(waiter, self._timeout(waiter))
         if queue and self._is_stuck(self._tasks):
             waiter = queue.pop()
-            self._fail(waiter, self._deadlock(waiter.holding))
+            self._fail(waiter, self._deadlock(waiter))
         if queue:
             delay = min(_LOOK_AGAIN, queue[0].deadline - now)
             self._timer = self._loop.call_later(delay, self._watch)
 
-    def _fail(self, waiter: _Waiter, error: Exception) -> None:
+    def _fail(self, waiter: Waiter, error: Exception) -> None:
         if not waiter.future.done():
             waiter.future.set_exception(error)
 
@@ -133,7 +151,7 @@ class Waiting:
             f"max_waiting.\n{self._holders()}"
         )
 
-    def _timeout(self, waiting: Holding) -> PoolTimeout:
+    def _timeout(self, waiting: Waiter) -> PoolTimeout:
         options = self._options
         return PoolTimeout(
             f"Waited {options.pool_timeout:g} s for one of {options.max_size} connections, at\n"
@@ -142,7 +160,7 @@ class Waiting:
             f"transaction() and iterate()), or allow more: max_size={options.max_size * 2}"
         )
 
-    def _deadlock(self, waiting: Holding) -> PoolDeadlock:
+    def _deadlock(self, waiting: Waiter) -> PoolDeadlock:
         return PoolDeadlock(
             "This would wait for ever: every connection is held by a task that waits for one "
             f"itself. It was asked for at\n  {waiting.site}\n{self._holders()}\n"

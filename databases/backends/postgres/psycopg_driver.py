@@ -17,11 +17,12 @@ from databases.backends.cursors import FetchedCursor
 from databases.backends.postgres import sql
 from databases.backends.postgres.cursors import PostgresCursor
 from databases.backends.postgres.faults import adopted_by_state, unreachable
+from databases.backends.postgres.psycopg_connection import STOPPING, Background, Connection
 from databases.statements import LONGEST_KEPT
 from databases.verbs import Verb, leading_words
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable
 
     from sqlalchemy.engine import Dialect as CoreDialect
 
@@ -41,7 +42,7 @@ _REFUSALS = (
     (re.compile(r"too many clients|too many connections|connection slots"), "53300"),
     (re.compile(r"the database system is "), "57P03"),
 )
-"""What a server says when it lets nobody in, and the SQLSTATE, which libpq does not hand on then."""
+"""What a server says when it lets nobody in, and the SQLSTATE, which libpq keeps to itself."""
 
 _OURS = (
     (psycopg.DataError, exceptions.DataError),
@@ -61,9 +62,6 @@ _MOST_FAILED = 100
 """Failed statements after which what is prepared is dropped: what fails the first time that it is
 run, psycopg forgets, and the server keeps."""
 
-_STOPPING = 5.0
-"""Seconds that a statement may take to stop, once the server was asked to stop it."""
-
 _CHANGES = re.compile(r"\b(?:INSERT|UPDATE|DELETE|MERGE)\b", re.I)
 
 
@@ -80,12 +78,12 @@ class Driver:
         self.schema_changes = 0
         self._arguments = options.for_psycopg()
         self._init: Callable[[Any], Awaitable[None]] | None = self._arguments.pop("init", None)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.background = Background()
 
     async def connect(self) -> PsycopgLink:
         """Open a connection."""
         size = self.options.statement_cache_size
-        connection = await _Connection.connect(
+        connection = await Connection.connect(
             **self._arguments,
             autocommit=True,
             # Placeholders are PostgreSQL's own: nothing is parsed.
@@ -93,7 +91,7 @@ class Driver:
             prepare_threshold=0 if size > 0 else None,
         )
         connection.prepared_max = size
-        connection.driver = self
+        connection.background = self.background
         if self._init is not None:
             try:
                 await self._init(connection)
@@ -129,31 +127,9 @@ class Driver:
         """Whether the server ended the session before the statement was done."""
         return isinstance(error, psycopg.Error) and error.sqlstate in _SHUT_DOWN
 
-    def in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Do something that ``close()`` waits for."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
     async def close(self) -> None:
         """Wait until what was to be stopped has stopped."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
-
-
-class _Connection(psycopg.AsyncConnection[Any]):
-    """A connection whose statement is stopped on the server when its task is cancelled twice, too.
-
-    psycopg asks the server to stop it within the task: a second cancellation would end that.
-    """
-
-    driver: Driver
-
-    async def cancel_safe(self, *, timeout: float = _STOPPING) -> None:
-        """Ask the server to stop the statement."""
-        asking = self.driver.in_background(super().cancel_safe(timeout=timeout))
-        await asyncio.shield(asking)
+        await self.background.close()
 
 
 class PsycopgLink:
@@ -164,12 +140,12 @@ class PsycopgLink:
         driver: what opened it.
     """
 
-    def __init__(self, connection: psycopg.AsyncConnection[Any], driver: Driver) -> None:
+    def __init__(self, connection: Connection, driver: Driver) -> None:
         self.raw = connection
         self.sent = False
         self._driver = driver
         self._loop = asyncio.get_running_loop()
-        self._ended = False
+        self._keeps = driver.options.statement_cache_size > 0
         self._schema_changes = driver.schema_changes
         self._failed = 0
         self._cursors = 0
@@ -177,7 +153,7 @@ class PsycopgLink:
 
     def is_closed(self) -> bool:
         """Whether it is known to be of no use any more."""
-        return self._ended or self.raw.closed
+        return self.raw.ended or self.raw.closed
 
     def in_transaction(self) -> bool:
         """Whether a transaction is open on it, failed or not."""
@@ -208,17 +184,37 @@ class PsycopgLink:
     async def execute_many(self, batch: Batch) -> None:
         """Run a statement with many rows of arguments, all in one round trip."""
         alone = not self.in_transaction()
-        work = _execute_many_alone if alone else _execute_many
+        await self._run(lambda cursor: self._execute_many(cursor, batch, alone))
+
+    async def _execute_many(self, cursor: Any, batch: Batch, alone: bool) -> None:
+        # Older versions of libpq have no pipelines.
+        pipelined = psycopg.capabilities.has_pipeline()
+        failed: psycopg.Error | None = None
         try:
-            await self._run(lambda cursor: work(cursor, batch))
-        except BaseException:
+            async with self.raw.pipeline() if pipelined else nullcontext():
+                try:
+                    if alone:
+                        await self.raw.execute("BEGIN", prepare=False)
+                    await cursor.executemany(batch.statement.sql, batch.rows)
+                    if alone:
+                        await self.raw.execute("COMMIT", prepare=False)
+                except psycopg.Error as error:
+                    # At the pipeline's end there may be another one, and psycopg would log it.
+                    failed = error
+        except psycopg.Error as error:
+            failed = failed or error
+        finally:
             # A cancellation at the wrong moment leaves psycopg in a pipeline: it would answer to
             # one statement with the rows of another.
             if self.raw.pgconn.pipeline_status:
                 self.terminate()
             elif alone and self.in_transaction():
                 await self.run("ROLLBACK")
-            raise
+        if failed is not None:
+            try:
+                raise failed
+            finally:
+                del failed
 
     async def _run(self, work: Callable[[Any], Awaitable[object]]) -> Any:
         """Do something with a cursor of psycopg's, and return the cursor."""
@@ -242,7 +238,7 @@ class PsycopgLink:
     async def _cursor(self) -> Any:
         self.sent = False
         changes = self._driver.schema_changes
-        outdated = self._schema_changes != changes or self._failed > _MOST_FAILED
+        outdated = self._keeps and (self._schema_changes != changes or self._failed > _MOST_FAILED)
         if outdated and self.raw.pgconn.transaction_status != TransactionStatus.INERROR:
             self._schema_changes, self._failed = changes, 0
             # psycopg forgets what it has prepared when it sees this statement for the first time,
@@ -309,46 +305,33 @@ class PsycopgLink:
 
     async def close(self) -> None:
         """Stop what is under way, and take leave of the server."""
-        if self.raw.lock.locked():
-            await self.raw.cancel_safe(timeout=_STOPPING)
-        # Whoever waits for an answer has to get it before the socket is closed: its descriptor may
-        # be another connection's in the next moment.
-        async with self.raw.lock:
-            await self.raw.close()
+        self.raw.ended = True
+        while self.raw.is_busy():
+            await self.raw.cancel_safe(timeout=STOPPING)
+            await asyncio.sleep(0.05)
+        # Whoever waits for an answer has had it before the socket is closed: its descriptor may be
+        # another connection's in the next moment.
+        await self.raw.close()
 
     def terminate(self) -> None:
         """Close the socket, and stop on the server what runs there."""
-        if self.is_closed():
+        self.raw.ended = True
+        if self.raw.closed:
             return
-        self._ended = True
-        if self.raw.lock.locked() and _is_running(self._loop):
-            self._driver.in_background(self._stop())
+        if self.raw.is_busy() and _is_running(self._loop):
+            self._driver.background.start(self._stop())
         else:
             self.raw.pgconn.finish()
 
     async def _stop(self) -> None:
         try:
-            async with asyncio.timeout(_STOPPING):
+            async with asyncio.timeout(STOPPING):
                 await self.close()
         except (psycopg.Error, TimeoutError):
             # Whoever waits for the server's answer gets to know that none will come.
             with socket.socket(fileno=self.raw.fileno()) as connected:
                 connected.shutdown(socket.SHUT_RDWR)
                 connected.detach()
-
-
-async def _execute_many(cursor: Any, batch: Batch) -> None:
-    await cursor.executemany(batch.statement.sql, batch.rows)
-
-
-async def _execute_many_alone(cursor: Any, batch: Batch) -> None:
-    connection = cursor.connection
-    # Older versions of libpq have no pipelines.
-    pipelined = psycopg.capabilities.has_pipeline()
-    async with connection.pipeline() if pipelined else nullcontext():
-        await connection.execute("BEGIN", prepare=False)
-        await _execute_many(cursor, batch)
-        await connection.execute("COMMIT", prepare=False)
 
 
 def _is_declarable(statement: Statement) -> bool:
