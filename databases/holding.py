@@ -55,8 +55,12 @@ class Holding:
         It cannot let go then. As far as asyncio tells: ``await task``, ``gather()``, and tasks that
         are awaited by those.
         """
+        return self.waits_for(waiting) is not None
+
+    def waits_for(self, waiting: Collection[asyncio.Task[Any] | None]) -> asyncio.Task[Any] | None:
+        """Which of those that wait the task that holds it is, or awaits; None for none of them."""
         task = self.task
-        return task is not None and (task in waiting or _awaits(task, waiting))
+        return None if task is None else _awaited(task, waiting)
 
     def __str__(self) -> str:
         task = self.task
@@ -66,9 +70,25 @@ class Holding:
         return f"{name}, for {held:.1f} s\n  {self.site}{sql}"
 
 
-def _awaits(task: asyncio.Future[Any], others: Collection[asyncio.Task[Any] | None]) -> bool:
-    awaited = getattr(task, "_fut_waiter", None)
-    for future in (awaited, *getattr(awaited, "_children", ())):
-        if future is not None and (future in others or _awaits(future, others)):
-            return True
-    return False
+def parent_in_group(task: asyncio.Task[Any]) -> asyncio.Task[Any] | None:
+    """The task that awaits another one at the end of an ``asyncio.TaskGroup``, if one does."""
+    import asyncio
+
+    for callback, _ in getattr(task, "_callbacks", None) or ():
+        group: Any = getattr(callback, "__self__", None)
+        if isinstance(group, asyncio.TaskGroup):
+            parent: asyncio.Task[Any] | None = group._parent_task
+            if getattr(parent, "_fut_waiter", None) is group._on_completed_fut is not None:
+                return parent
+    return None
+
+
+def _awaited(future: Any, others: Collection[Any]) -> asyncio.Task[Any] | None:
+    """Which of the others a task or a gathering is, or awaits."""
+    if future in others:
+        found: asyncio.Task[Any] = future
+        return found
+    for awaited in (getattr(future, "_fut_waiter", None), *getattr(future, "_children", ())):
+        if awaited is not None and (other := _awaited(awaited, others)) is not None:
+            return other
+    return None

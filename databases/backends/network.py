@@ -129,7 +129,11 @@ class NetworkBackend:
         return NetworkConnection(slot, pool, self._driver, self._begin, self._leaves)
 
     async def _single(
-        self, statement: Statement, site: CallSite, work: Callable[[Link], Awaitable[T]]
+        self,
+        statement: Statement,
+        site: CallSite,
+        work: Callable[[Link], Awaitable[T]],
+        tries: int = 0,
     ) -> T:
         sql = statement.sql
         pool = self._pool or self._pool_now()
@@ -139,11 +143,10 @@ class NetworkBackend:
                 slot = await pool.acquire(site, sql)
             result = await work(slot.link)
         except BaseException as error:
-            if slot is None:
-                raise self._driver.adopted(error) from error.__cause__
-            again = await self._after_failure(pool, slot, error, statement)
-            if again:
-                return await self._single(statement, site, work)
+            if slot is not None:
+                self._take_back(pool, slot, error, sql)
+                if self._is_undone(slot.link, error, statement, tries):
+                    return await self._single(statement, site, work, tries + 1)
             raise self._driver.adopted(error) from error.__cause__
         left = self._known.get(sql) or self._leaves(sql)
         if left is Leaves.NOTHING:
@@ -155,25 +158,34 @@ class NetworkBackend:
             pool.give_back_used(slot)
         return result
 
-    async def _after_failure(
-        self, pool: Pool[Link], slot: Slot[Link], error: BaseException, statement: Statement
+    def _take_back(
+        self, pool: Pool[Link], slot: Slot[Link], error: BaseException, sql: str
+    ) -> None:
+        """Take the connection of a statement that failed back."""
+        if slot.link.is_closed():
+            pool.drop(slot)
+        elif isinstance(error, Exception) and self._leaves(sql) is Leaves.NOTHING:
+            pool.give_back(slot)
+        else:
+            # Cancelled, it may run on the server still.
+            pool.give_back_used(slot)
+
+    def _is_undone(
+        self, link: Link, error: BaseException, statement: Statement, tries: int
     ) -> bool:
-        """Take the connection back; return whether the statement is to be run again."""
-        link = slot.link
-        if not link.is_closed():
-            if isinstance(error, Exception) and self._leaves(statement.sql) is Leaves.NOTHING:
-                pool.give_back(slot)
-            else:
-                # Cancelled, it may run on the server still.
-                pool.give_back_used(slot)
+        """Whether a statement was provably not done when its connection broke, and is run again.
+
+        Where it cannot be proved, that is noted on the error.
+        """
+        if not isinstance(error, Exception) or not link.is_closed():
             return False
-        pool.drop(slot)
-        if not isinstance(error, Exception):
-            return False
-        if not link.sent or (
-            statement.verb in _COMMITTED_AT_ONCE and self._driver.is_undone(error)
-        ):
-            return True
+        if not link.sent:
+            # All connections of the pool may have been closed since they were used.
+            return tries <= self._options.max_size
+        if statement.verb in _COMMITTED_AT_ONCE and self._driver.is_undone(error):
+            # Only once: an administrator may be about to stop it for good.
+            error.add_note("The server ended the connection before the statement was committed.")
+            return tries == 0
         error.add_note(_UNKNOWN)
         return False
 

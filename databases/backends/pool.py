@@ -77,15 +77,14 @@ class Pool(Generic[LinkT]):
         self._now = self._loop.time
         self._slots: set[Slot[LinkT]] = set()
         self._idle: list[Slot[LinkT]] = []
-        self._waiting = Waiting(
-            options, self._loop, self._not_wanted, self._is_stuck, self._holders
-        )
+        self._waiting = Waiting(options, self._loop, self._not_wanted, self._stuck, self._holders)
         self._queue = self._waiting.queue
         # Those that are being opened or closed at this moment count too.
         self._size = 0
         self._pinned = 0
         self._mending: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._shrinking: asyncio.TimerHandle | None = None
         self._all_back: asyncio.Future[None] | None = None
 
     async def open(self) -> None:
@@ -105,8 +104,9 @@ class Pool(Generic[LinkT]):
         if not idle or self._queue:
             return None
         slot = idle[-1]
+        now = self._now()
         # One that was closed since it was last used fails before it sends anything.
-        if self._now() - slot.idle_since > _LOOKED_AT or slot.tenant is not None:
+        if now - slot.idle_since > _LOOKED_AT or now > slot.expires or slot.tenant is not None:
             return None
         idle.pop()
         slot.holding = Holding(site, sql, asyncio.current_task())
@@ -125,7 +125,7 @@ class Pool(Generic[LinkT]):
             slot = self._idle.pop()
             if await self._is_fit(slot) and not self._closed:
                 return self._lend(slot, Holding(site, sql), pinned=sql is None)
-            self._forget(slot)
+            self._drop(slot)
         if self._closed:
             raise disconnected()
         if self._size < self._options.max_size:
@@ -135,6 +135,9 @@ class Pool(Generic[LinkT]):
         waiter = await self._waiting.wait(site, sql)
         # What is handed over is a connection, or None: the right to open one.
         slot = waiter.future.result() or await self._opened()
+        if self._closed:
+            self._drop(slot)
+            raise disconnected()
         return self._lend(slot, waiter, pinned=sql is None)
 
     def give_back(self, slot: Slot[LinkT]) -> None:
@@ -173,6 +176,8 @@ class Pool(Generic[LinkT]):
         """Close all connections: single statements get done, what is held is rolled back."""
         self._closed = True
         self._waiting.close()
+        if self._shrinking is not None:
+            self._shrinking.cancel()
         while self._idle:
             self._drop(self._idle.pop())
         # What holds one hears of it at its next statement; the server rolls back.
@@ -224,7 +229,9 @@ class Pool(Generic[LinkT]):
         """Whether an idle connection works still, for the present task."""
         link, idle = slot.link, self._now() - slot.idle_since
         others = slot.tenant is not None and slot.tenant() is not asyncio.current_task()
-        if link.is_closed() or (idle > _LOOKED_AT and _has_news(link)):
+        if link.is_closed() or self._now() > slot.expires:
+            return False
+        if idle > _LOOKED_AT and _has_news(link):
             return False
         if idle <= _TRUSTED and not others:
             return True
@@ -262,11 +269,20 @@ class Pool(Generic[LinkT]):
         if self._closed:
             self._drop(slot)
             return
-        now = slot.idle_since = self._now()
+        slot.idle_since = self._now()
         self._idle.append(slot)
-        oldest = self._idle[0]
-        if self._size > self._options.min_size and now - oldest.idle_since > self._options.max_idle:
-            self._drop(self._idle.pop(0))
+        if self._size > self._options.min_size and self._shrinking is None:
+            self._shrinking = self._loop.call_later(self._options.max_idle, self._shrink)
+
+    def _shrink(self) -> None:
+        """Close connections that are too many and have been idle for too long."""
+        self._shrinking = None
+        idle, latest = self._idle, self._now() - self._options.max_idle
+        while idle and self._size > self._options.min_size and idle[0].idle_since <= latest:
+            self._drop(idle.pop(0))
+        if idle and self._size > self._options.min_size:
+            due = idle[0].idle_since + self._options.max_idle
+            self._shrinking = self._loop.call_at(due, self._shrink)
 
     def _uncount(self) -> None:
         """One connection less: whoever waits longest may open another one."""
@@ -280,12 +296,17 @@ class Pool(Generic[LinkT]):
         else:
             self._next(slot)
 
-    def _is_stuck(self, waiting: Collection[asyncio.Task[Any] | None]) -> bool:
-        """Whether all connections are held by tasks that wait for one."""
+    def _stuck(self, waiting: Collection[asyncio.Task[Any] | None]) -> set[asyncio.Task[Any]]:
+        """Where all connections are held by tasks that wait, or await one that does: those."""
+        stuck: set[asyncio.Task[Any]] = set()
         if self._pinned < self._size:
-            return False
-        held = [slot.holding for slot in self._slots]
-        return all(holding is not None and holding.is_for_ever(waiting) for holding in held)
+            return stuck
+        for slot in self._slots:
+            task = None if slot.holding is None else slot.holding.waits_for(waiting)
+            if task is None:
+                return set()
+            stuck.add(task)
+        return stuck
 
     def _holders(self) -> str:
         held = [str(slot.holding) for slot in self._slots if slot.lent]
@@ -308,12 +329,6 @@ class Pool(Generic[LinkT]):
             await self._farewell(slot)
         else:
             self._next(slot)
-
-    def _forget(self, slot: Slot[LinkT]) -> None:
-        """Drop a connection that does not answer."""
-        slot.link.terminate()
-        self._slots.discard(slot)
-        self._uncount()
 
     def _drop(self, slot: Slot[LinkT]) -> None:
         self._slots.discard(slot)

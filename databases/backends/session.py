@@ -35,8 +35,9 @@ _TARGET = re.compile(
     re.I,
 )
 
+_SIGN = r"[\w$\x80-\U0010ffff]"
 # A name behind a dot is in a schema, and so is whatever the user has made of it.
-_CALL = re.compile(r"""(\.\s*\w+|\w+|"|`)\s*\(""")
+_CALL = re.compile(rf"""(\.\s*{_SIGN}+|{_SIGN}+|"|`)\s*\(""")
 
 _STANDARD = """
     abs all and any array as avg between bit_length boolean by case cast ceil ceiling char
@@ -72,9 +73,11 @@ def what_is_left(opaque: str, functions: str, suspicious: str) -> Callable[[str]
     def leaves(sql: str) -> Leaves:
         # Strings and comments become nothing; of quoted identifiers the quotes stay.
         text = hidden.sub(_blank, sql)
+        if "/*" in text or suspect.search(hidden.sub(_only_names, sql)):
+            return Leaves.ANYTHING
         created = _TEMPORARY.match(text)
         rest = text[created.end() - len("TABLE") :] if created else text
-        if not _ROWS.match(rest) or suspect.search(rest) or ";" in rest.rstrip(" ;\n"):
+        if not _ROWS.match(rest) or ";" in rest.rstrip(" ;\n"):
             return Leaves.ANYTHING
         if any(name.lower() not in harmless for name in _CALL.findall(_TARGET.sub(" ", rest))):
             return Leaves.ANYTHING
@@ -84,5 +87,11 @@ def what_is_left(opaque: str, functions: str, suspicious: str) -> Callable[[str]
 
 
 def _blank(match: re.Match[str]) -> str:
-    quote = match[0][:1]
-    return f"{quote}{quote}" if quote in '"`' else " "
+    hidden = match[0]
+    if "/*" in hidden[2:] and hidden.startswith("/*"):
+        return "/*"  # comments inside comments: where they end is not for us to say
+    return hidden[0] * 2 if hidden[0] in '"`' else " "
+
+
+def _only_names(match: re.Match[str]) -> str:
+    return match[0] if match[0][0] in '"`' else " "

@@ -7,7 +7,7 @@ import collections
 from typing import Any
 
 from databases.exceptions import PoolDeadlock, PoolTimeout, TooManyRequests, disconnected
-from databases.holding import Holding
+from databases.holding import Holding, parent_in_group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Waiting:
         options: how long somebody may wait, and how many at a time.
         loop: the event loop.
         take_back: called with what was handed to somebody who had given up in the same moment.
-        is_stuck: tells whether only those tasks could let a connection go.
+        stuck: where nobody but those who wait could let a connection go, those for whom it is so.
         holders: says who holds the connections, for messages.
     """
 
@@ -62,13 +62,13 @@ class Waiting:
         options: PoolOptions,
         loop: asyncio.AbstractEventLoop,
         take_back: Callable[[Any], None],
-        is_stuck: Callable[[Collection[asyncio.Task[Any] | None]], bool],
+        stuck: Callable[[Collection[asyncio.Task[Any] | None]], set[asyncio.Task[Any]]],
         holders: Callable[[], str],
     ) -> None:
         self._options = options
         self._loop = loop
         self._take_back = take_back
-        self._is_stuck = is_stuck
+        self._stuck = stuck
         self._holders = holders
         self.queue: collections.deque[Waiter] = collections.deque()
         """Those who wait; the longest first."""
@@ -88,9 +88,11 @@ class Waiting:
             raise self._too_many()
         future = self._loop.create_future()
         waiter = Waiter(site, sql, task, future, self._loop.time() + options.pool_timeout)
-        self._tasks.add(task)
+        # Who awaits a group of tasks waits for what they wait for.
+        tasks = {task, None if task is None else parent_in_group(task)}
+        self._tasks |= tasks
         try:
-            if self._is_stuck(self._tasks):
+            if not tasks.isdisjoint(self._stuck(self._tasks)):
                 raise self._deadlock(waiter)
             queue.append(waiter)
             if self._timer is None:
@@ -106,7 +108,7 @@ class Waiting:
             waiter.started()
             return waiter
         finally:
-            self._tasks.discard(task)
+            self._tasks -= tasks
 
     def hand(self, something: object) -> bool:
         """Hand something to whoever waits longest; False where nobody waits."""
@@ -132,8 +134,9 @@ class Waiting:
         while queue and queue[0].deadline <= now:
             waiter = queue.popleft()
             self._fail(waiter, self._timeout(waiter))
-        if queue and self._is_stuck(self._tasks):
-            waiter = queue.pop()
+        stuck = self._stuck(self._tasks) if queue else ()
+        for waiter in [waiter for waiter in queue if waiter.task in stuck][-1:]:
+            queue.remove(waiter)
             self._fail(waiter, self._deadlock(waiter))
         if queue:
             delay = min(_LOOK_AGAIN, queue[0].deadline - now)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 OPAQUE = (
     # Source: MySQL's manual, 11.1.1 "String Literals", 11.2 and 11.7 "Comments".
     r"""'(?:[^'\\]|\\.|'')*(?:'|\Z)|"(?:[^"\\]|\\.|"")*(?:"|\Z)|`[^`]*(?:`|\Z)"""
-    r"""|--(?:\s[^\n]*|\Z)|\#[^\n]*|/\*.*?(?:\*/|\Z)"""
+    # A comment that begins with /*! or /*M! is run.
+    r"""|--(?=\s|\Z)[^\n]*|\#[^\n]*|/\*(?!M?!).*?(?:\*/|\Z)"""
 )
 """What no bind is looked for in: strings, quoted identifiers and comments."""
 

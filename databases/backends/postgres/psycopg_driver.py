@@ -10,13 +10,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg.adapt import AdaptersMap
 from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.types.string import TextLoader
 
 from databases import exceptions
 from databases.backends.cursors import FetchedCursor
 from databases.backends.postgres import sql
 from databases.backends.postgres.cursors import PostgresCursor
 from databases.backends.postgres.faults import adopted_by_state, unreachable
+from databases.backends.postgres.json_text import decode_in_core, decoded
 from databases.backends.postgres.psycopg_connection import STOPPING, Background, Connection
 from databases.statements import LONGEST_KEPT
 from databases.verbs import Verb, leading_words
@@ -78,6 +81,7 @@ class Driver:
         self.schema_changes = 0
         self._arguments = options.for_psycopg()
         self._init: Callable[[Any], Awaitable[None]] | None = self._arguments.pop("init", None)
+        self._arguments.setdefault("context", _adapters())
         self.background = Background()
 
     async def connect(self) -> PsycopgLink:
@@ -105,12 +109,16 @@ class Driver:
         """SQLAlchemy's dialect, with placeholders that PostgreSQL knows."""
         from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-        dialect: Any = PGDialect_psycopg
+        make: Any = PGDialect_psycopg
         # The type hstore has another number in each database, which psycopg would have to be told.
-        made: CoreDialect = dialect(
-            dbapi=psycopg, paramstyle="numeric_dollar", use_native_hstore=False
+        dialect: CoreDialect = make(
+            dbapi=psycopg,
+            paramstyle="numeric_dollar",
+            use_native_hstore=False,
+            json_deserializer=decoded,
         )
-        return made
+        decode_in_core(dialect)
+        return dialect
 
     def adopted(self, error: BaseException) -> BaseException:
         """Make an error of psycopg ours as well."""
@@ -189,7 +197,7 @@ class PsycopgLink:
     async def _execute_many(self, cursor: Any, batch: Batch, alone: bool) -> None:
         # Older versions of libpq have no pipelines.
         pipelined = psycopg.capabilities.has_pipeline()
-        failed: psycopg.Error | None = None
+        failed: BaseException | None = None
         try:
             async with self.raw.pipeline() if pipelined else nullcontext():
                 try:
@@ -202,7 +210,9 @@ class PsycopgLink:
                     # At the pipeline's end there may be another one, and psycopg would log it.
                     failed = error
         except psycopg.Error as error:
-            failed = failed or error
+            # A pipeline that was cancelled at its end complains that it is not at its end.
+            cancelled = isinstance(error.__context__, asyncio.CancelledError)
+            failed = failed or (error.__context__ if cancelled else error)
         finally:
             # A cancellation at the wrong moment leaves psycopg in a pipeline: it would answer to
             # one statement with the rows of another.
@@ -332,6 +342,13 @@ class PsycopgLink:
             with socket.socket(fileno=self.raw.fileno()) as connected:
                 connected.shutdown(socket.SHUT_RDWR)
                 connected.detach()
+
+
+def _adapters() -> AdaptersMap:
+    adapters = AdaptersMap(psycopg.adapters)
+    for name in ("json", "jsonb"):
+        adapters.register_loader(name, TextLoader)
+    return adapters
 
 
 def _is_declarable(statement: Statement) -> bool:

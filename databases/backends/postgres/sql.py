@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 OPAQUE = (
-    # Source: PostgreSQL's documentation, 4.1 "Lexical Structure". E'' has backslashes; comments
-    # nest, which matters to nobody but is cut at the first end here.
-    r"""\b[eE]'(?:[^'\\]|\\.|'')*(?:'|\Z)|'[^']*(?:'|\Z)|"[^"]*(?:"|\Z)"""
-    r"""|\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?(?:\$(?P=tag)\$|\Z)"""
+    # Source: PostgreSQL's documentation, 4.1 "Lexical Structure". E'' has backslashes, also where
+    # it goes on behind a line break. Comments nest; here they end at the first end.
+    r"""\b[eE]'(?:[^'\\]|\\.|'')*(?:'|\Z)(?:\s*\n\s*'(?:[^'\\]|\\.|'')*(?:'|\Z))*"""
+    r"""|'[^']*(?:'|\Z)|"[^"]*(?:"|\Z)"""
+    r"""|(?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?(?:\$(?P=tag)\$|\Z)"""
     r"""|--[^\n]*|/\*.*?(?:\*/|\Z)"""
 )
 """What no bind is looked for in: strings, quoted identifiers and comments."""
@@ -51,7 +52,12 @@ _FUNCTIONS = """
     xmlagg xmlelement
 """
 
-leaves = what_is_left(OPAQUE, _FUNCTIONS, r"\b(?:TEMP|TEMPORARY)\b")
+_SUSPICIOUS = (
+    r"\b(?:INTO\s+(?:LOCAL\s+)?TEMP|INTO\s+(?:LOCAL\s+)?TEMPORARY|pg_temp\w*|pg_settings)\b"
+)
+"""Temporary tables made by SELECT ... INTO, and the view by which UPDATE does what SET does."""
+
+leaves = what_is_left(OPAQUE, _FUNCTIONS, _SUSPICIOUS)
 """What a statement may leave in its session."""
 
 RESET = (
