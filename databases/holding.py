@@ -75,10 +75,11 @@ def parent_in_group(task: asyncio.Task[Any]) -> asyncio.Task[Any] | None:
     import asyncio
 
     for callback, _ in getattr(task, "_callbacks", None) or ():
-        group: Any = getattr(callback, "__self__", None)
+        group = getattr(callback, "__self__", None)
         if isinstance(group, asyncio.TaskGroup):
-            parent: asyncio.Task[Any] | None = group._parent_task
-            if getattr(parent, "_fut_waiter", None) is group._on_completed_fut is not None:
+            parent: asyncio.Task[Any] | None = getattr(group, "_parent_task", None)
+            end = getattr(group, "_on_completed_fut", None)
+            if end is not None and getattr(parent, "_fut_waiter", None) is end:
                 return parent
     return None
 

@@ -299,6 +299,8 @@ class TransactionStack:
         those inside one that keeps nothing in any case (the frame around a test), or whose task
         has ended without ending it (an async fixture).
         """
+        if self._in_the_way() is None:
+            return
         import asyncio
 
         try:
@@ -314,10 +316,10 @@ class TransactionStack:
             ) from None
 
     def _in_the_way(self) -> Transaction | None:
-        import asyncio
-
         if not self.open:
             return None
+        import asyncio
+
         innermost = self.open[-1]
         task = None if innermost.holding is None else innermost.holding.task
         if (

@@ -12,6 +12,8 @@ class FetchedCursor:
         result: the rows.
     """
 
+    is_open = False
+
     def __init__(self, result: Result) -> None:
         self._result = result
 

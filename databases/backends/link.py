@@ -7,11 +7,25 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from databases.backends.base import Cursor
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from databases.backends.base import Cursor
     from databases.records import Result
     from databases.statements import Batch, Bound
+
+
+_READ = 65_536
+"""Bytes."""
+
+
+class NetworkCursor(Cursor, Protocol):
+    """A cursor of a link, which has the rows on the server."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there may be rows on the server that were not read."""
+        ...
 
 
 class Link(Protocol):
@@ -57,7 +71,7 @@ class Link(Protocol):
         """
         ...
 
-    async def open_cursor(self, bound: Bound, *, alone: bool) -> Cursor:
+    async def open_cursor(self, bound: Bound, *, alone: bool) -> NetworkCursor:
         """Start a query whose rows are read piece by piece.
 
         ``alone`` promises that no other statements are run in between, and that the link is reset
@@ -104,3 +118,13 @@ class Driver(Protocol):
     async def close(self) -> None:
         """Wait for what is done in the background, such as stopping a cancelled statement."""
         ...
+
+
+def read_less_at_once(transport: Any) -> None:
+    """Have a transport of asyncio's offer less than 256 KB to each read of its socket.
+
+    So much memory the C library maps for each read and unmaps after it, which took a fifth to a
+    third of the CPU time of a short query.
+    """
+    if hasattr(transport, "max_size"):
+        transport.max_size = _READ

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from functools import partial
 from typing import Any, TypeVar
 
 from databases.backends.session import Leaves
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from databases.backends.base import Cursor
-    from databases.backends.link import Driver, Link
+    from databases.backends.link import Driver, Link, NetworkCursor
     from databases.backends.network import Begin
     from databases.backends.pool import Pool, Slot
     from databases.pending import CallSite
@@ -104,11 +105,15 @@ class NetworkConnection:
     async def open_cursor(self, bound: Bound, site: CallSite, *, alone: bool) -> Cursor:
         """Start a query whose rows are read piece by piece."""
         sql = bound.statement.sql
-        self._as_new = False  # until it is read to its end, or closed, the session has the cursor
-        opened = await self._run(sql, lambda link: link.open_cursor(bound, alone=alone))
-        cursor = HeldCursor(opened, lambda: self._run(sql, lambda _: opened.fetch()))
+        opened = await self._user_runs(sql, lambda link: link.open_cursor(bound, alone=alone))
+        fetch = partial(self._run, sql, lambda _: opened.fetch())
+        cursor = HeldCursor(opened, fetch, self._left_open)
         self._cursors.add(cursor)
         return cursor
+
+    def _left_open(self) -> None:
+        """A cursor was given up before its end: the session has something of it still."""
+        self._as_new = False
 
     async def begin(self, options: Mapping[str, Any], site: CallSite, *, lazy: bool) -> None:
         """Begin a transaction."""
@@ -222,11 +227,18 @@ class HeldCursor:
     Args:
         cursor: the driver's.
         fetch: has it fetch in its turn.
+        left_open: called where it is given up before its end.
     """
 
-    def __init__(self, cursor: Cursor, fetch: Callable[[], Awaitable[Result]]) -> None:
+    def __init__(
+        self,
+        cursor: NetworkCursor,
+        fetch: Callable[[], Awaitable[Result]],
+        left_open: Callable[[], None],
+    ) -> None:
         self._cursor = cursor
         self._fetch = fetch
+        self._left_open = left_open
         self._given_up = False
 
     async def fetch(self) -> Result:
@@ -245,8 +257,10 @@ class HeldCursor:
     def give_up(self) -> None:
         """Free the cursor although not all of its rows were read."""
         self._given_up = True
-        self._cursor.close()
+        self.close()
 
     def close(self) -> None:
         """Free the cursor."""
+        if self._cursor.is_open:
+            self._left_open()
         self._cursor.close()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import aiomysql
 from pymysql.err import MySQLError
 
+from databases.backends.link import read_less_at_once
 from databases.backends.mysql.driver import MySQLDriver, MySQLLink
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ class Driver(MySQLDriver):
 
 class AiomysqlLink(MySQLLink):
     """A connection of aiomysql's."""
+
+    def __init__(self, connection: Any, driver: MySQLDriver) -> None:
+        super().__init__(connection, driver)
+        read_less_at_once(connection._writer.transport)
 
     def _transport(self) -> Any:
         writer = self.raw._writer

@@ -36,12 +36,12 @@ class StreamingCursor:
         self._wanted = True
         self._kept: list[Any] = []
         self._count = FIRST
-        self.is_streaming = True
+        self.is_open = True
 
     async def fetch(self) -> Result:
         """Return the next rows; none at the end."""
         count, self._count = self._count, NEXT
-        if self.is_streaming:
+        if self.is_open:
             rows = await self._watched(self._read, count)
         else:
             rows, self._kept = self._kept[:count], self._kept[count:]
@@ -52,7 +52,7 @@ class StreamingCursor:
 
     async def keep_the_rest(self) -> None:
         """Read all rows that are left, to free the connection."""
-        while self.is_streaming:
+        while self.is_open:
             rows = await self._watched(self._read, NEXT)
             if self._wanted:
                 self._kept.extend(rows)
@@ -60,7 +60,7 @@ class StreamingCursor:
     async def _read(self, count: int) -> list[Any]:
         rows: list[Any] = list(await self._cursor.fetchmany(count))
         if len(rows) < count:
-            self.is_streaming = False
+            self.is_open = False
         return rows
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from databases.verbs import Verb
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from databases.backends.base import Cursor
+    from databases.backends.link import NetworkCursor
     from databases.backends.mysql.options import MySQLOptions
     from databases.statements import Batch, Bound
 
@@ -183,13 +183,13 @@ class MySQLLink:
             while await cursor.nextset():
                 pass
 
-    async def open_cursor(self, bound: Bound, *, alone: bool) -> Cursor:
+    async def open_cursor(self, bound: Bound, *, alone: bool) -> NetworkCursor:
         """Start a query whose rows are read piece by piece."""
         if bound.statement.verb is not Verb.READ:
             return FetchedCursor(await self.fetch(bound, None))
         return await self._guarded(self._stream_of, bound)
 
-    async def _stream_of(self, bound: Bound) -> Cursor:
+    async def _stream_of(self, bound: Bound) -> NetworkCursor:
         cursor = await self.raw.cursor(self._driver.streaming)
         await cursor.execute(bound.statement.sql, bound.arguments)
         self._stream = StreamingCursor(cursor, bound.statement, self._watched)
@@ -211,7 +211,7 @@ class MySQLLink:
 
     async def reset(self) -> None:
         """Make the session as good as new."""
-        if self._stream is not None and self._stream.is_streaming:
+        if self._stream is not None and self._stream.is_open:
             # What is left of its rows may be more than anybody wants to read.
             self._busy = True
             self.terminate()

@@ -10,6 +10,7 @@ import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
 from databases.backends.cursors import FetchedCursor
+from databases.backends.link import read_less_at_once
 from databases.backends.postgres import sql
 from databases.backends.postgres.cursors import PostgresCursor
 from databases.backends.postgres.faults import adopted_by_state, unreachable
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Dialect as CoreDialect
 
-    from databases.backends.base import Cursor
+    from databases.backends.link import NetworkCursor
     from databases.backends.postgres.options import PostgresOptions
     from databases.statements import Batch, Bound, Statement
 
@@ -32,9 +33,6 @@ _SHUT_DOWN = ("57P01", "57P02")
 """The server ended the session, with or without being asked nicely. Source: PostgreSQL's
 documentation, appendix A. It says so before a statement is committed, or not at all."""
 
-
-_READ = 65_536
-"""Bytes that are read from a socket at once: a fifth of the CPU time of a short query."""
 
 _FETCH = PreparedStatement.fetch
 _FETCH_ROW = PreparedStatement.fetchrow
@@ -133,10 +131,7 @@ class AsyncpgLink:
         self._prepared: Kept[str, _Prepared] = Kept(driver.options.statement_cache_size)
         self._schema_changes = driver.schema_changes
         self._held_cursors = 0
-        # asyncio offers 256 KB to each read, which the C library maps and unmaps each time.
-        transport: Any = self.raw._transport
-        if hasattr(transport, "max_size"):
-            transport.max_size = _READ
+        read_less_at_once(connection._transport)
         self._left_open: list[str] = []
 
     def fileno(self) -> int:
@@ -196,7 +191,7 @@ class AsyncpgLink:
             self._prepared[statement.sql] = prepared
         return prepared
 
-    async def open_cursor(self, bound: Bound, *, alone: bool) -> Cursor:
+    async def open_cursor(self, bound: Bound, *, alone: bool) -> NetworkCursor:
         """Start a query whose rows are read piece by piece."""
         if bound.statement.verb is not Verb.READ:
             # Rows that RETURNING gives are made as a whole in any case.
@@ -214,7 +209,7 @@ class AsyncpgLink:
 
         return PostgresCursor(fetch, partial(self.run, "COMMIT") if alone else None)
 
-    async def _open_held(self, bound: Bound) -> Cursor:
+    async def _open_held(self, bound: Bound) -> NetworkCursor:
         """Open a cursor that needs no transaction: the user's own statements are run meanwhile."""
         statement, arguments = bound
         self._held_cursors += 1

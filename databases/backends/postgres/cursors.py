@@ -31,22 +31,22 @@ class PostgresCursor:
         self._finish = finish
         self._abandon = abandon
         self._count = FIRST
-        self._open = True
+        self.is_open = True
 
     async def fetch(self) -> Result:
         """Return the next rows; none at the end."""
-        if not self._open:
+        if not self.is_open:
             return Result(Shape(()), [], True)
         count, self._count = self._count, NEXT
         result = await self._fetch(count)
         if len(result.rows) < count:
-            self._open = False
+            self.is_open = False
             if self._finish is not None:
                 await self._finish()
         return result
 
     def close(self) -> None:
         """Free the cursor."""
-        if self._open and self._abandon is not None:
+        if self.is_open and self._abandon is not None:
             self._abandon()
-        self._open = False
+        self.is_open = False

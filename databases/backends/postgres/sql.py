@@ -72,6 +72,8 @@ _LEVELS = ("READ UNCOMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABL
 
 def begin(options: Mapping[str, Any]) -> list[str]:
     """The statements that begin a transaction."""
+    if not options:
+        return ["BEGIN"]
     known = ("isolation", "readonly", "deferrable")
     read = TransactionOptions.read(options, name="PostgreSQL", known=known, levels=_LEVELS)
     words = ["BEGIN"]
