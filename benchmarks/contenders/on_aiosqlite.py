@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 
 import aiosqlite
 
-from sqlite_contenders import queries
-from sqlite_contenders.answering import Operations, answer
+from contenders import queries
+from contenders.answering import SQLITE, Operations, answer
 
-POINT = queries.with_question_marks(queries.POINT)
-INSERT = queries.with_question_marks(queries.INSERT)
+POINT = queries.positional(queries.POINT, "?")
+INSERT = queries.positional(queries.INSERT, "?")
 NEW_ROWS = [(row["name"],) for row in queries.NEW_ROWS]
 
 
@@ -51,4 +51,4 @@ async def opened(path: str) -> AsyncIterator[Operations]:
 
 
 if __name__ == "__main__":
-    answer(opened, f"aiosqlite {aiosqlite.__version__}")
+    answer(opened, f"aiosqlite {aiosqlite.__version__}", SQLITE)

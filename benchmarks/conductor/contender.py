@@ -7,11 +7,13 @@ import os
 import subprocess
 import tempfile
 import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 LONGEST = 90.0
 """Seconds beyond the time of a measurement after which a contender counts as hanging."""
@@ -21,31 +23,50 @@ class ContenderError(Exception):
     """A contender died or hangs."""
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What a contender runs.
+
+    Args:
+        environment: the pins in requirements/ that it runs on.
+        module: its module, found in benchmarks/.
+        address: how it is told of its database; {} stands for what the benchmark has to say.
+        ours: whether it finds the repository, for our own library.
+    """
+
+    environment: str
+    module: str
+    address: str = "{}"
+    ours: bool = False
+
+
 @dataclass
 class Contender:
     """A process that answers each JSON line with a JSON line; started again after it died.
 
     Args:
-        environment: the pins in requirements/ that it runs on.
-        module: what it runs, found in benchmarks/.
-        path: where it finds modules beside those; for our own library the repository.
-        database: the file that it works on.
+        kind: what it runs.
+        address: of the database that it works on.
     """
 
-    environment: str
-    module: str
-    path: list[Path]
-    database: Path
+    kind: Kind
+    address: str
     introduction: dict[str, Any] = field(default_factory=dict)
     _process: subprocess.Popen[str] | None = None
     _log: TextIO = field(default_factory=lambda: tempfile.TemporaryFile("w+"))  # noqa: SIM115
 
     def start(self) -> None:
-        """Start it, and wait until it has introduced itself."""
-        found = [*self.path, ROOT / "benchmarks"]
+        """Start it, and wait until it has introduced itself.
+
+        Raises:
+            ContenderError: where it cannot, for want of a driver or a connection.
+        """
+        found = [ROOT / "benchmarks"]
+        if self.kind.ours:
+            found.insert(0, ROOT)
         # -P: the original must not find this repository's `databases` in the working directory.
         self._process = subprocess.Popen(
-            [python_of(self.environment), "-P", "-m", self.module, str(self.database)],
+            [python_of(self.kind.environment), "-P", "-m", self.kind.module, self.address],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, found))},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -54,8 +75,14 @@ class Contender:
         )
         self.introduction = self._answer(LONGEST)
 
-    def ask(self, operation: str, tasks: int, seconds: float) -> dict[str, Any]:
+    def ask(self, operation: str, tasks: int, seconds: float, patience: float) -> dict[str, Any]:
         """Have it measure an operation.
+
+        Args:
+            operation: its name.
+            tasks: how many repeat it.
+            seconds: for how long.
+            patience: how much longer it may take until each task has had an answer.
 
         Raises:
             ContenderError: where it died, or did not answer in time and was killed.
@@ -64,7 +91,12 @@ class Contender:
             self.start()
         assert self._process is not None
         assert self._process.stdin is not None
-        asked = {"operation": operation, "tasks": tasks, "seconds": seconds}
+        asked = {
+            "operation": operation,
+            "tasks": tasks,
+            "seconds": seconds,
+            "patience": patience,
+        }
         try:
             self._process.stdin.write(json.dumps(asked) + "\n")
             self._process.stdin.flush()
@@ -96,6 +128,31 @@ class Contender:
         self._log.seek(0)
         said = self._log.read().strip().splitlines()
         raise ContenderError(f"died with {process.returncode}: {said[-1] if said else 'no word'}")
+
+
+@contextmanager
+def running(
+    kinds: Mapping[str, Kind], prepare: Callable[[str], str]
+) -> Iterator[dict[str, Contender]]:
+    """Start contenders, each on a database of its own; those that cannot are left out.
+
+    Args:
+        kinds: what each of them runs.
+        prepare: makes the database of the contender of a name; what its address is made from.
+    """
+    contenders: dict[str, Contender] = {}
+    try:
+        for name, kind in kinds.items():
+            contenders[name] = Contender(kind, kind.address.format(prepare(name)))
+            try:
+                contenders[name].start()
+            except ContenderError as error:
+                print(f"! {name} is left out, because it {error}", flush=True)
+                del contenders[name]
+        yield contenders
+    finally:
+        for contender in contenders.values():
+            contender.stop()
 
 
 def python_of(environment: str) -> str:

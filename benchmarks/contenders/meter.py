@@ -13,9 +13,6 @@ WARM_UP = 0.2
 FEWEST = 3
 """Operations that are waited for, however long they take."""
 
-PATIENCE = 15.0
-"""Seconds beyond its time after which a measurement ends, whatever is still waited for."""
-
 IN_STEP = 20
 """Operations of synchronous code between two looks at the clock."""
 
@@ -30,9 +27,10 @@ class Meter:
     Args:
         seconds: the time.
         tasks: how many tasks will repeat an operation.
+        patience: seconds beyond the time after which it ends, whatever is still waited for.
     """
 
-    def __init__(self, seconds: float, tasks: int = 1) -> None:
+    def __init__(self, seconds: float, tasks: int = 1, patience: float = 15.0) -> None:
         self.open = False
         self.closed = False
         self.successes = 0
@@ -40,6 +38,7 @@ class Meter:
         self._first_error = ""
         self._unanswered = tasks
         self._seconds = seconds
+        self._patience = patience
         self._turn_at = time.perf_counter() + WARM_UP
         self._opened: tuple[float, int, int] = (0, 0, 0)
         self._result: dict[str, Any] = {}
@@ -85,12 +84,13 @@ class Meter:
         began, successes, errors = self._opened
         successes, errors = self.successes - successes, self.errors - errors
         enough = self._unanswered <= 0 and successes + errors >= FEWEST
-        if enough or now > self._turn_at + PATIENCE:
+        if enough or now > self._turn_at + self._patience:
             self.closed = True
             self._result = {
                 "rate": successes / (now - began),
                 "answers": successes + errors,
                 "errors": errors,
+                "unanswered": max(0, self._unanswered),
             }
 
     def result(self) -> dict[str, Any]:
@@ -103,9 +103,9 @@ class Meter:
 
 
 async def measured(
-    operation: Callable[[], Awaitable[None]], tasks: int, seconds: float
+    operation: Callable[[], Awaitable[None]], tasks: int, seconds: float, patience: float
 ) -> dict[str, Any]:
     """Repeat an operation in concurrent tasks."""
-    meter = Meter(seconds, tasks)
+    meter = Meter(seconds, tasks, patience)
     await asyncio.gather(*(meter.repeat(operation) for _ in range(tasks)))
     return meter.result()

@@ -1,15 +1,20 @@
-"""SQLAlchemy's asyncio engine over aiosqlite, as create_async_engine() makes it."""
+"""SQLAlchemy's asyncio engine, used as its documentation shows.
+
+A read is a transaction too, which is rolled back in the end: connect() begins one by itself.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import sqlalchemy
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from sqlite_contenders import queries
-from sqlite_contenders.answering import Operations, answer
+from contenders import queries
+from contenders.answering import Operations, answer, version
+from contenders.lending import CONNECTIONS
 
 POINT = sqlalchemy.text(queries.POINT)
 SOME_ROWS = sqlalchemy.text(queries.SOME_ROWS)
@@ -17,10 +22,11 @@ INSERT = sqlalchemy.text(queries.INSERT)
 
 
 @asynccontextmanager
-async def opened(path: str) -> AsyncIterator[Operations]:
-    """Make an engine; the operations on it."""
+async def opened(address: str) -> AsyncIterator[Operations]:
+    """Make an engine, for SQLite with the pool that it gets by itself; the operations on it."""
     ids = queries.random_ids()
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+    size = {} if address.startswith("sqlite") else {"pool_size": CONNECTIONS, "max_overflow": 0}
+    engine = create_async_engine(address, **size)
 
     async def point() -> None:
         async with engine.connect() as connection:
@@ -44,4 +50,5 @@ async def opened(path: str) -> AsyncIterator[Operations]:
 
 
 if __name__ == "__main__":
-    answer(opened, f"SQLAlchemy {sqlalchemy.__version__}")
+    driver = sys.argv[1].partition(":")[0].partition("+")[2]
+    answer(opened, f"SQLAlchemy {sqlalchemy.__version__}", version(driver))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 import sys
 
-from sqlite_contenders import queries
-from sqlite_contenders.answering import answer_in_step
+from contenders import queries
+from contenders.answering import SQLITE, answer_in_step
 
-POINT = queries.with_question_marks(queries.POINT)
-INSERT = queries.with_question_marks(queries.INSERT)
+POINT = queries.positional(queries.POINT, "?")
+INSERT = queries.positional(queries.INSERT, "?")
 NEW_ROWS = [(row["name"],) for row in queries.NEW_ROWS]
 
 ids = queries.random_ids()
@@ -45,4 +45,5 @@ if __name__ == "__main__":
     answer_in_step(
         {operation.__name__: operation for operation in (point, rows, insert, many, iterate)},
         "sqlite3 of the standard library",
+        SQLITE,
     )

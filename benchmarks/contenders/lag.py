@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from sqlite_contenders.meter import Meter
+from contenders.meter import Meter
 
 SLEEP = 0.001
 READERS = 10

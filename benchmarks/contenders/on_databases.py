@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import sqlalchemy
 
 import databases
-from sqlite_contenders import queries
-from sqlite_contenders.answering import Operations, answer
+from contenders import queries
+from contenders.answering import SQLITE, Operations, answer, version
+
+DRIVERS = {
+    "sqlite": SQLITE,
+    "postgresql": "asyncpg",
+    "postgresql+psycopg": "psycopg",
+    "mysql": "aiomysql",
+    "mysql+aiomysql": "aiomysql",
+    "mysql+asyncmy": "asyncmy",
+}
+"""What is below it, for the scheme of an address."""
 
 users = sqlalchemy.Table(
     "users",
@@ -21,11 +32,15 @@ users = sqlalchemy.Table(
 
 
 @asynccontextmanager
-async def opened(path: str) -> AsyncIterator[Operations]:
+async def opened(address: str) -> AsyncIterator[Operations]:
     """Connect to a database; the operations on it."""
     ids = queries.random_ids()
+    if address.startswith("sqlite"):
+        read_counter, counters = queries.READ_COUNTER, queries.shared_counters()
+    else:
+        read_counter, counters = queries.READ_COUNTER_FOR_UPDATE, queries.free_counters()
 
-    async with databases.Database(f"sqlite:///{path}") as database:
+    async with databases.Database(address) as database:
 
         async def point() -> None:
             row = await database.fetch_one(queries.POINT, {"id": next(ids)})
@@ -48,10 +63,14 @@ async def opened(path: str) -> AsyncIterator[Operations]:
             await database.execute_many(queries.INSERT, queries.NEW_ROWS)
 
         async def transaction() -> None:
-            async with database.transaction():
-                value = await database.fetch_val(queries.READ_COUNTER, {"id": queries.COUNTER})
-                values = {"id": queries.COUNTER, "value": value + 1}
-                await database.execute(queries.WRITE_COUNTER, values)
+            counter = counters.pop()
+            try:
+                async with database.transaction():
+                    value = await database.fetch_val(read_counter, {"id": counter})
+                    values = {"id": counter, "value": value + 1}
+                    await database.execute(queries.WRITE_COUNTER, values)
+            finally:
+                counters.append(counter)
 
         async def iterate() -> None:
             seen = 0
@@ -64,4 +83,9 @@ async def opened(path: str) -> AsyncIterator[Operations]:
 
 
 if __name__ == "__main__":
-    answer(opened, f"databases {databases.__version__}")
+    driver = DRIVERS[sys.argv[1].partition(":")[0]]
+    answer(
+        opened,
+        f"databases {databases.__version__}",
+        driver if driver is SQLITE else version(driver),
+    )

@@ -6,18 +6,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import databases
+from contenders import on_databases
+from contenders.answering import SQLITE, Operations, answer
 from databases.backends.sqlite import lane
-from sqlite_contenders import on_databases
-from sqlite_contenders.answering import Operations, answer
 
 
 @asynccontextmanager
-async def opened(path: str) -> AsyncIterator[Operations]:
+async def opened(address: str) -> AsyncIterator[Operations]:
     """Connect to a database; the reads on it, none of which ever counts as short."""
     lane._SHORT = 0.0
-    async with on_databases.opened(path) as operations:
+    async with on_databases.opened(address) as operations:
         yield {name: operations[name] for name in ("point", "core", "all_rows")}
 
 
 if __name__ == "__main__":
-    answer(opened, f"databases {databases.__version__} without the fast lane")
+    answer(opened, f"databases {databases.__version__} without the fast lane", SQLITE)

@@ -7,6 +7,7 @@ a number of tasks and a time; it answers with what it measured, and waits withou
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 import json
 import platform
 import sqlite3
@@ -15,27 +16,38 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from sqlite_contenders.lag import lag
-from sqlite_contenders.meter import Meter, measured
+from contenders.lag import lag
+from contenders.meter import Meter, measured
 
 Operations = Mapping[str, Callable[[], Awaitable[None]]]
 
+SQLITE = f"SQLite {sqlite3.sqlite_version}"
 
-def answer(opened: Callable[[str], AbstractAsyncContextManager[Operations]], library: str) -> None:
+
+def version(package: str) -> str:
+    """The name of an installed package with its version."""
+    return f"{package} {importlib.metadata.version(package)}"
+
+
+def answer(
+    opened: Callable[[str], AbstractAsyncContextManager[Operations]], library: str, below: str
+) -> None:
     """Measure what is asked for, in an event loop.
 
     Args:
-        opened: opens the database of a path; inside it has the operations.
+        opened: opens the database of an address; inside it has the operations.
         library: the contender's name and version.
+        below: those of the driver under it, or of the database itself.
     """
-    asyncio.run(_answer(opened, library))
+    asyncio.run(_answer(opened, library, below))
 
 
 async def _answer(
-    opened: Callable[[str], AbstractAsyncContextManager[Operations]], library: str
+    opened: Callable[[str], AbstractAsyncContextManager[Operations]], library: str, below: str
 ) -> None:
     async with opened(sys.argv[1]) as operations:
-        _introduce(library, [*operations, *(["lag"] if "all_rows" in operations else [])])
+        lags = ["lag"] if "all_rows" in operations else []
+        _introduce(library, below, [*operations, *lags])
         # In a thread, because what the library does when it is idle needs the loop.
         while line := await asyncio.to_thread(sys.stdin.readline):
             asked = json.loads(line)
@@ -44,12 +56,13 @@ async def _answer(
                 _say(await lag(*reads, asked["seconds"]))
             else:
                 operation = operations[asked["operation"]]
-                _say(await measured(operation, asked["tasks"], asked["seconds"]))
+                limits = asked["seconds"], asked["patience"]
+                _say(await measured(operation, asked["tasks"], *limits))
 
 
-def answer_in_step(operations: Mapping[str, Callable[[], None]], library: str) -> None:
+def answer_in_step(operations: Mapping[str, Callable[[], None]], library: str, below: str) -> None:
     """Measure what is asked for, without an event loop and so without concurrent tasks."""
-    _introduce(library, operations)
+    _introduce(library, below, operations)
     while line := sys.stdin.readline():
         asked = json.loads(line)
         meter = Meter(asked["seconds"])
@@ -57,12 +70,12 @@ def answer_in_step(operations: Mapping[str, Callable[[], None]], library: str) -
         _say(meter.result())
 
 
-def _introduce(library: str, operations: Iterable[str]) -> None:
+def _introduce(library: str, below: str, operations: Iterable[str]) -> None:
     _say(
         {
             "library": library,
             "python": platform.python_version(),
-            "sqlite": sqlite3.sqlite_version,
+            "below": below,
             "operations": sorted(operations),
         }
     )

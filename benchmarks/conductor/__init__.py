@@ -1,0 +1,1 @@
+"""Runs contenders side by side: what the benchmarks of all databases have in common."""
