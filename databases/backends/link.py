@@ -35,6 +35,9 @@ class Link(Protocol):
     done, or the link is closed.
     """
 
+    commits_by_itself: bool
+    """Whether other statements than COMMIT and ROLLBACK end a transaction, as MySQL's DDL does."""
+
     sent: bool
     """Whether the last statement may have reached the server; False as long as it provably has
     not. What it stands at counts only once the link is lost."""

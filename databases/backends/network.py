@@ -154,8 +154,10 @@ class NetworkBackend:
         elif left is Leaves.TEMPORARY_TABLE:
             # For the statements of the same task that come next, as in databases 0.9.
             pool.give_back_to_task(slot)
-        else:
+        elif left is Leaves.ANYTHING:
             pool.give_back_used(slot)
+        else:
+            pool.drop(slot)
         return result
 
     def _take_back(

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from databases.backends.session import Leaves
-from databases.exceptions import StateError, TransactionStateError
+from databases.exceptions import DriverError, StateError, TransactionStateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,16 +63,17 @@ class NetworkConnection:
         self._loop = asyncio.get_running_loop()
         # Tasks that share a connection take turns, statement by statement.
         self._turn = asyncio.Lock()
-        self._handed_out = False
+        self._beyond_reset = False
         # A BEGIN, COMMIT or ROLLBACK was cut short: a transaction may be open that nobody wants.
         self._doubtful = False
+        self._begun = False
         self._cursors: weakref.WeakSet[HeldCursor] = weakref.WeakSet()
 
     @property
     def raw(self) -> Any:
         """The driver's own connection."""
-        # No reset knows what may be done with it (listeners, codecs): it is not lent again.
-        self._handed_out = True
+        # No reset knows what may be done with it: listeners, codecs.
+        self._beyond_reset = True
         return self._slot.link.raw
 
     async def fetch(self, bound: Bound, limit: int | None, site: CallSite) -> Result:
@@ -119,6 +120,7 @@ class NetworkConnection:
         """Begin a transaction."""
         for sql in self._begin_sql(options):
             await self._control(sql)
+        self._begun = True
 
     async def commit(self) -> None:
         """Commit.
@@ -126,7 +128,9 @@ class NetworkConnection:
         Raises:
             TransactionStateError: where the server rolled back, because a statement had failed.
         """
+        self._check()
         answer = await self._control("COMMIT")
+        self._begun = False
         if answer == "ROLLBACK":
             raise TransactionStateError(
                 "The server answered COMMIT with ROLLBACK: a statement of the transaction had "
@@ -141,6 +145,7 @@ class NetworkConnection:
 
     async def rollback(self) -> None:
         """Roll back, if a transaction is open still."""
+        self._begun = False
         link = self._slot.link
         if link.in_transaction() and not link.is_closed():
             await self._control("ROLLBACK")
@@ -155,10 +160,15 @@ class NetworkConnection:
 
     async def rollback_to_savepoint(self, name: str) -> None:
         """Undo what happened since the savepoint, and remove it."""
-        if self._slot.link.is_closed():
+        link = self._slot.link
+        if link.is_closed() or not link.in_transaction():
             return
-        await self._run_plain(f"ROLLBACK TO SAVEPOINT {name}")
-        await self._run_plain(f"RELEASE SAVEPOINT {name}")
+        try:
+            await self._run_plain(f"ROLLBACK TO SAVEPOINT {name}")
+            await self._run_plain(f"RELEASE SAVEPOINT {name}")
+        except DriverError:
+            # Its RELEASE was cut short, and done all the same: only the whole can be undone.
+            await self._control("ROLLBACK")
 
     def release(self) -> None:
         """Give the connection back; what is open on it is rolled back first."""
@@ -176,7 +186,7 @@ class NetworkConnection:
     def _release(self) -> None:
         for cursor in list(self._cursors):
             cursor.give_up()
-        if self._handed_out:
+        if self._beyond_reset:
             self._pool.drop(self._slot)
         elif self._as_new and not self._doubtful and not self._slot.link.in_transaction():
             self._pool.give_back(self._slot)
@@ -184,9 +194,24 @@ class NetworkConnection:
             self._pool.give_back_used(self._slot)
 
     async def _user_runs(self, sql: str, work: Callable[[Link], Awaitable[T]]) -> T:
-        if self._as_new and self._leaves(sql) is not Leaves.NOTHING:
-            self._as_new = False
+        self._check()
+        if self._as_new:
+            left = self._leaves(sql)
+            self._as_new = left is Leaves.NOTHING
+            self._beyond_reset |= left is Leaves.MORE
         return await self._run(sql, work)
+
+    def _check(self) -> None:
+        """Refuse to go on in a transaction that is open no longer: each statement would be kept."""
+        link = self._slot.link
+        if not self._begun or link.in_transaction() or link.is_closed():
+            return
+        if link.commits_by_itself:
+            return
+        raise TransactionStateError(
+            "The transaction is open no longer: a COMMIT or ROLLBACK was executed as SQL (leave "
+            "that to the transaction), or a part of it was cut short and could not be undone alone."
+        )
 
     async def _run_plain(self, sql: str) -> str | None:
         return await self._run(sql, lambda link: link.run(sql))

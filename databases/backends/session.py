@@ -21,7 +21,8 @@ class Leaves(enum.Enum):
 
     NOTHING = "nothing"
     TEMPORARY_TABLE = "a temporary table"
-    ANYTHING = "anything"
+    ANYTHING = "what a reset undoes"
+    MORE = "what no reset undoes"
 
 
 _ROWS = re.compile(r"[\s(]*(?:SELECT|INSERT|UPDATE|DELETE|MERGE|REPLACE|VALUES|WITH|TABLE)\b", re.I)
@@ -58,21 +59,27 @@ _STANDARD = """
 share."""
 
 
-def what_is_left(opaque: str, functions: str, suspicious: str) -> Callable[[str], Leaves]:
+def what_is_left(
+    opaque: str, functions: str, suspicious: str, beyond: str = "(?!)"
+) -> Callable[[str], Leaves]:
     """Make the function that tells of a SQL text what it may leave in its session.
 
     Args:
         opaque: the dialect's regular expression for strings, quoted identifiers and comments.
         functions: the dialect's own functions that leave nothing, separated by blanks.
         suspicious: a regular expression for words that a harmless statement does not have.
+        beyond: one for statements after which no reset makes the session as good as new.
     """
     harmless = {*_STANDARD.split(), *functions.split()}
     hidden = re.compile(opaque, re.DOTALL)
     suspect = re.compile(suspicious, re.I)
+    beyond_reset = re.compile(rf"\s*(?:{beyond})", re.I)
 
     def leaves(sql: str) -> Leaves:
         # Strings and comments become nothing; of quoted identifiers the quotes stay.
         text = hidden.sub(_blank, sql)
+        if beyond_reset.match(text):
+            return Leaves.MORE
         if "/*" in text or suspect.search(hidden.sub(_only_names, sql)):
             return Leaves.ANYTHING
         created = _TEMPORARY.match(text)

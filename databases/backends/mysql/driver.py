@@ -101,6 +101,8 @@ class MySQLLink:
         driver: what opened it.
     """
 
+    commits_by_itself = True
+
     def __init__(self, connection: Any, driver: MySQLDriver) -> None:
         self.raw = connection
         self.sent = False

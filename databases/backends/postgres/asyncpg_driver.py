@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
@@ -14,6 +13,7 @@ from databases.backends.link import read_less_at_once
 from databases.backends.postgres import sql
 from databases.backends.postgres.cursors import PostgresCursor
 from databases.backends.postgres.faults import adopted_by_state, unreachable
+from databases.backends.postgres.json_text import decode_in_core, decoded
 from databases.backends.postgres.rows import PostgresRecord
 from databases.exceptions import DataError, InterfaceError, adopt
 from databases.records import Result
@@ -68,20 +68,12 @@ class Driver:
     @staticmethod
     def core_dialect() -> CoreDialect:
         """SQLAlchemy's dialect, which decodes JSON itself: asyncpg gives it as text."""
-        from sqlalchemy import JSON
-        from sqlalchemy.dialects import postgresql
         from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
-        untyped: Any = PGDialect_asyncpg
-        dialect = untyped(dbapi=untyped.import_dbapi(), json_deserializer=_json)
-        # SQLAlchemy's own engine sets codecs instead. Said as 2.1 wants it, and as 2.0 does.
-        dialect.supports_native_json_deserialization = False
-        dialect.colspecs = {
-            **dialect.colspecs,
-            JSON: postgresql.JSON,
-            postgresql.JSONB: postgresql.JSONB,
-        }
-        return cast("CoreDialect", dialect)
+        make: Any = PGDialect_asyncpg
+        dialect: CoreDialect = make(dbapi=make.import_dbapi(), json_deserializer=decoded)
+        decode_in_core(dialect)
+        return dialect
 
     def adopted(self, error: BaseException) -> BaseException:
         """Make an error of asyncpg ours as well."""
@@ -119,6 +111,8 @@ class AsyncpgLink:
         connection: asyncpg's.
         driver: what opened it.
     """
+
+    commits_by_itself = False
 
     def __init__(self, connection: asyncpg.Connection[Any], driver: Driver) -> None:
         self.raw = connection
@@ -212,10 +206,16 @@ class AsyncpgLink:
     async def _open_held(self, bound: Bound) -> NetworkCursor:
         """Open a cursor that needs no transaction: the user's own statements are run meanwhile."""
         statement, arguments = bound
+        if not sql.is_declarable(statement):
+            return FetchedCursor(await self.fetch(bound, None))
         self._held_cursors += 1
         name = f"databases_{self._held_cursors}"
         declare = f"DECLARE {name} NO SCROLL CURSOR WITH HOLD FOR {statement.sql}"
-        await (await self.raw.prepare(declare)).fetch(*arguments)
+        try:
+            await (await self.raw.prepare(declare)).fetch(*arguments)
+        except asyncpg.FeatureNotSupportedError:
+            # SELECT FOR UPDATE outside of a transaction.
+            return FetchedCursor(await self.fetch(bound, None))
         rows = asyncpg.Record if statement.typed else PostgresRecord
         prepared: dict[int, _Prepared] = {}
 
@@ -268,11 +268,6 @@ class AsyncpgLink:
                 self.raw.terminate()
         except RuntimeError:
             pass  # the event loop is closed, and with it what would close the socket
-
-
-def _json(value: Any) -> Any:
-    # A codec of the user's own may have decoded it.
-    return json.loads(value) if isinstance(value, str | bytes) else value
 
 
 def _described(statement: PreparedStatement[Any]) -> _Prepared:

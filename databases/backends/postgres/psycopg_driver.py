@@ -7,7 +7,7 @@ import re
 import socket
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
 from psycopg.adapt import AdaptersMap
@@ -22,14 +22,13 @@ from databases.backends.postgres.faults import adopted_by_state, unreachable
 from databases.backends.postgres.json_text import decode_in_core, decoded
 from databases.backends.postgres.psycopg_connection import STOPPING, Background, Connection
 from databases.statements import LONGEST_KEPT
-from databases.verbs import Verb, leading_words
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sqlalchemy.engine import Dialect as CoreDialect
 
-    from databases.backends.base import Cursor
+    from databases.backends.link import NetworkCursor
     from databases.backends.postgres.options import PostgresOptions
     from databases.records import Result
     from databases.statements import Batch, Bound, Statement
@@ -65,8 +64,6 @@ _MOST_FAILED = 100
 """Failed statements after which what is prepared is dropped: what fails the first time that it is
 run, psycopg forgets, and the server keeps."""
 
-_CHANGES = re.compile(r"\b(?:INSERT|UPDATE|DELETE|MERGE)\b", re.I)
-
 
 class Driver:
     """Opens psycopg's connections.
@@ -87,13 +84,17 @@ class Driver:
     async def connect(self) -> PsycopgLink:
         """Open a connection."""
         size = self.options.statement_cache_size
-        connection = await Connection.connect(
-            **self._arguments,
-            autocommit=True,
-            # Placeholders are PostgreSQL's own: nothing is parsed.
-            cursor_factory=psycopg.AsyncRawCursor,
-            prepare_threshold=0 if size > 0 else None,
-        )
+        try:
+            connection = await Connection.connect(
+                **self._arguments,
+                autocommit=True,
+                # Placeholders are PostgreSQL's own: nothing is parsed.
+                cursor_factory=psycopg.AsyncRawCursor,
+                prepare_threshold=0 if size > 0 else None,
+            )
+        except asyncio.CancelledError as error:
+            # The frames of its traceback know the half-open connection, which would stay with them.
+            raise error.with_traceback(None) from None
         connection.prepared_max = size
         connection.background = self.background
         if self._init is not None:
@@ -124,6 +125,8 @@ class Driver:
         """Make an error of psycopg ours as well."""
         if not isinstance(error, psycopg.Error):
             return error
+        # Only what it would be pickled with stays: the connection knows the password.
+        vars(error).update(cast("Any", error.__reduce__())[2])
         state = error.sqlstate or _state_of_refusal(str(error))
         if state:
             return adopted_by_state(error, state, self.options)
@@ -147,6 +150,8 @@ class PsycopgLink:
         connection: psycopg's.
         driver: what opened it.
     """
+
+    commits_by_itself = False
 
     def __init__(self, connection: Connection, driver: Driver) -> None:
         self.raw = connection
@@ -258,10 +263,10 @@ class PsycopgLink:
         self.sent = True
         return cursor
 
-    async def open_cursor(self, bound: Bound, *, alone: bool) -> Cursor:
+    async def open_cursor(self, bound: Bound, *, alone: bool) -> NetworkCursor:
         """Start a query whose rows are read piece by piece."""
         statement, arguments = bound
-        if not _is_declarable(statement):
+        if not sql.is_declarable(statement):
             # Rows that RETURNING gives are made as a whole in any case.
             return FetchedCursor(await self.fetch(bound, None))
         while self._left_open:
@@ -349,14 +354,6 @@ def _adapters() -> AdaptersMap:
     for name in ("json", "jsonb"):
         adapters.register_loader(name, TextLoader)
     return adapters
-
-
-def _is_declarable(statement: Statement) -> bool:
-    """Whether a cursor can read it. Source: PostgreSQL's documentation, "DECLARE"."""
-    if statement.verb is not Verb.READ:
-        return False
-    first = leading_words(statement.sql, 1)[0].upper()
-    return first != "EXPLAIN" and not (first == "WITH" and _CHANGES.search(statement.sql))
 
 
 def _is_running(loop: asyncio.AbstractEventLoop) -> bool:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 from databases.backends.session import what_is_left
 from databases.backends.transactions import TransactionOptions
+from databases.verbs import Verb, leading_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
+
+    from databases.statements import Statement
 
 OPAQUE = (
     # Source: PostgreSQL's documentation, 4.1 "Lexical Structure". E'' has backslashes, also where
@@ -52,12 +57,11 @@ _FUNCTIONS = """
     xmlagg xmlelement
 """
 
-_SUSPICIOUS = (
-    r"\b(?:INTO\s+(?:LOCAL\s+)?TEMP|INTO\s+(?:LOCAL\s+)?TEMPORARY|pg_temp\w*|pg_settings)\b"
-)
+_SUSPICIOUS = r"\b(?:INTO\s+(?:(?:LOCAL|GLOBAL)\s+)?TEMP(?:ORARY)?|pg_temp\w*|pg_settings)\b"
 """Temporary tables made by SELECT ... INTO, and the view by which UPDATE does what SET does."""
 
-leaves = what_is_left(OPAQUE, _FUNCTIONS, _SUSPICIOUS)
+# A PREPAREd statement of the user's own can only be dropped along with the driver's.
+leaves = what_is_left(OPAQUE, _FUNCTIONS, _SUSPICIOUS, beyond=r"(?:PREPARE|LOAD)\b")
 """What a statement may leave in its session."""
 
 RESET = (
@@ -66,6 +70,8 @@ RESET = (
 )
 """DISCARD ALL without what drops prepared statements: the drivers go on to use theirs. Source:
 PostgreSQL's documentation, "DISCARD"."""
+
+_CHANGES = re.compile(r"\b(?:INSERT|UPDATE|DELETE|MERGE)\b", re.I)
 
 _LEVELS = ("READ UNCOMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 
@@ -84,3 +90,11 @@ def begin(options: Mapping[str, Any]) -> list[str]:
     if read.deferrable:
         words.append("DEFERRABLE")
     return [" ".join(words)]
+
+
+def is_declarable(statement: Statement) -> bool:
+    """Whether DECLARE takes it for a cursor. Source: PostgreSQL's documentation, "DECLARE"."""
+    if statement.verb is not Verb.READ:
+        return False
+    first = leading_words(statement.sql, 1)[0].upper()
+    return first != "EXPLAIN" and not (first == "WITH" and _CHANGES.search(statement.sql))
