@@ -82,6 +82,7 @@ class Pool(Generic[LinkT]):
         # Those that are being opened or closed at this moment count too.
         self._size = 0
         self._pinned = 0
+        self._opening: set[asyncio.Task[Slot[LinkT]]] = set()
         self._mending: set[asyncio.Task[None]] = set()
         self._closed = False
         self._shrinking: asyncio.TimerHandle | None = None
@@ -190,8 +191,10 @@ class Pool(Generic[LinkT]):
         for slot in list(self._slots):
             if slot.lent:
                 self.drop(slot)
-        while self._mending:
-            await asyncio.wait(self._mending)
+        for opening in self._opening:
+            opening.cancel()
+        while tasks := {*self._opening, *self._mending}:
+            await asyncio.wait(tasks)
 
     def terminate(self) -> None:
         """Close all sockets at once: the event loop is gone, or nobody refers to the database."""
@@ -210,20 +213,38 @@ class Pool(Generic[LinkT]):
         return slot
 
     async def _opened(self) -> Slot[LinkT]:
-        """Open a connection that is counted already."""
+        """Open a connection that is counted already.
+
+        Whoever wanted it may give up: it is opened all the same, and goes to the next one.
+        """
+        opening = self._loop.create_task(self._open_one())
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
+        try:
+            slot = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(self._opened_in_vain)
+            raise
+        if self._closed:
+            self._drop(slot)
+            raise disconnected()
+        return slot
+
+    async def _open_one(self) -> Slot[LinkT]:
         try:
             link = await self._connect()
         except BaseException:
             self._uncount()
             raise
-        if self._closed:
-            link.terminate()
-            raise disconnected()
         lifetime = self._options.max_lifetime
         # Those opened together must not be closed together.
         slot = Slot(link, self._now() + lifetime * random.uniform(0.9, 1.0))
         self._slots.add(slot)
         return slot
+
+    def _opened_in_vain(self, opening: asyncio.Task[Slot[LinkT]]) -> None:
+        if not opening.cancelled() and opening.exception() is None:
+            self._next(opening.result())
 
     async def _is_fit(self, slot: Slot[LinkT]) -> bool:
         """Whether an idle connection works still, for the present task."""

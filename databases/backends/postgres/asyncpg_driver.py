@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,6 +34,9 @@ _SHUT_DOWN = ("57P01", "57P02")
 """The server ended the session, with or without being asked nicely. Source: PostgreSQL's
 documentation, appendix A. It says so before a statement is committed, or not at all."""
 
+
+_ASK_AGAIN = 0.1
+"""Seconds after which the server is asked again to stop a statement."""
 
 _FETCH = PreparedStatement.fetch
 _FETCH_ROW = PreparedStatement.fetchrow
@@ -120,6 +124,7 @@ class AsyncpgLink:
         # Without a method of ours in between: each query asks.
         self.is_closed = connection.is_closed
         self.in_transaction = connection.is_in_transaction
+        self._is_stopping = connection._protocol._is_cancelling
         self._driver = driver
         self._keeps = driver.options.statement_cache_size > 0
         self._prepared: Kept[str, _Prepared] = Kept(driver.options.statement_cache_size)
@@ -156,6 +161,8 @@ class AsyncpgLink:
         self, statement: Statement, method: Callable[..., Awaitable[Any]], *arguments: Any
     ) -> tuple[_Prepared, Any]:
         self.sent = False
+        if self._is_stopping():
+            await self._stopped()
         prepared = self._prepared.get(statement.sql)
         if prepared is None or self._schema_changes != self._driver.schema_changes:
             prepared = await self._prepare(statement)
@@ -230,6 +237,8 @@ class AsyncpgLink:
 
     async def run(self, sql: str) -> Any:
         """Run a statement without values or rows; the server's word for what it did."""
+        if self._is_stopping():
+            await self._stopped()
         self.sent = True
         known: Any = self.raw
         if sql not in ("COMMIT", "ROLLBACK"):
@@ -245,13 +254,25 @@ class AsyncpgLink:
 
     async def reset(self) -> None:
         """Make the session as good as new."""
+        if self._is_stopping():
+            await self._stopped()
         if self.in_transaction():
             await self.run("ROLLBACK")
         await self.raw.execute(sql.RESET)
-        if self.in_transaction():
-            # A BEGIN was under way that had been cancelled: what was reset is so within it.
-            await self.run("ROLLBACK")
-            await self.raw.execute(sql.RESET)
+
+    async def _stopped(self) -> None:
+        """Wait until a statement that was cancelled has stopped.
+
+        asyncpg asks the server once. Where that comes before the server has begun with the
+        statement nobody hears it, and so it is asked again.
+        """
+        stopping = asyncio.ensure_future(self.raw.execute("SELECT 1"))
+        try:
+            while not (await asyncio.wait([stopping], timeout=_ASK_AGAIN))[0]:
+                await self.raw._cancel(asyncio.get_running_loop().create_future())
+            await asyncio.gather(stopping, return_exceptions=True)
+        finally:
+            stopping.cancel()
 
     async def ping(self) -> None:
         """Ask the server for a sign of life."""
