@@ -218,6 +218,7 @@ def adopt(error: BaseException, ours: type[DriverError]) -> BaseException:
         error.__class__ = both
     except TypeError:
         adopted: BaseException = both(*error.args)
+        adopted.__dict__.update(error.__dict__)  # its notes too
         return adopted.with_traceback(error.__traceback__)
     return error
 

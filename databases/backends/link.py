@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from databases.backends.base import Cursor
+from databases.exceptions import DatabaseError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,3 +132,8 @@ def read_less_at_once(transport: Any) -> None:
     """
     if hasattr(transport, "max_size"):
         transport.max_size = _READ
+
+
+def adopted(driver: Driver, error: BaseException) -> BaseException:
+    """Make an error of a driver or the network ours as well; ours are so already."""
+    return error if isinstance(error, DatabaseError) else driver.adopted(error)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, TypeVar
 
+from databases.backends.link import adopted
 from databases.backends.network_connection import NetworkConnection
 from databases.backends.pool import Pool
 from databases.backends.session import Leaves
@@ -75,7 +76,7 @@ class NetworkBackend:
         try:
             await pool.open()
         except Exception as error:
-            raise self._driver.adopted(error) from error.__cause__
+            raise adopted(self._driver, error) from error.__cause__
         self._pool = pool
 
     async def disconnect(self) -> None:
@@ -125,7 +126,7 @@ class NetworkBackend:
         try:
             slot = await pool.acquire(site)
         except Exception as error:
-            raise self._driver.adopted(error) from error.__cause__
+            raise adopted(self._driver, error) from error.__cause__
         return NetworkConnection(slot, pool, self._driver, self._begin, self._leaves)
 
     async def _single(
@@ -147,7 +148,7 @@ class NetworkBackend:
                 self._take_back(pool, slot, error, sql)
                 if self._is_undone(slot.link, error, statement, tries):
                     return await self._single(statement, site, work, tries + 1)
-            raise self._driver.adopted(error) from error.__cause__
+            raise adopted(self._driver, error) from error.__cause__
         left = self._known.get(sql) or self._leaves(sql)
         if left is Leaves.NOTHING:
             pool.give_back(slot)
@@ -166,6 +167,7 @@ class NetworkBackend:
         """Take the connection of a statement that failed back."""
         if slot.link.is_closed():
             pool.drop(slot)
+            pool.distrust()
         elif isinstance(error, Exception) and self._leaves(sql) is Leaves.NOTHING:
             pool.give_back(slot)
         else:

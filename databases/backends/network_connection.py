@@ -7,6 +7,7 @@ import weakref
 from functools import partial
 from typing import Any, TypeVar
 
+from databases.backends.link import adopted
 from databases.backends.session import Leaves
 from databases.exceptions import DriverError, StateError, TransactionStateError
 
@@ -238,7 +239,7 @@ class NetworkConnection:
                     error.add_note(_BROKEN_AT_COMMIT if sql == "COMMIT" and link.sent else _BROKEN)
                 if not isinstance(error, Exception):
                     self._as_new = False  # it may run on the server still
-                raise self._driver.adopted(error) from error.__cause__
+                raise adopted(self._driver, error) from error.__cause__
 
     async def _settle(self, link: Link, sql: str) -> None:
         if link.in_transaction() and sql != "ROLLBACK":

@@ -9,6 +9,7 @@ error can tell whom one waited for.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import select
 import weakref
@@ -172,6 +173,11 @@ class Pool(Generic[LinkT]):
         """Take a connection back that is not to be lent again."""
         if self._took_back(slot):
             self._drop(slot)
+
+    def distrust(self) -> None:
+        """Look at each idle connection before it is lent again: the server may have gone."""
+        for slot in self._idle:
+            slot.idle_since = -math.inf
 
     async def close(self) -> None:
         """Close all connections: single statements get done, what is held is rolled back."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import aiomysql
-from pymysql.err import MySQLError
+from pymysql.err import MySQLError, OperationalError
 
 from databases.backends.link import read_less_at_once
 from databases.backends.mysql.driver import MySQLDriver, MySQLLink
@@ -22,7 +22,7 @@ class Driver(MySQLDriver):
     """
 
     def __init__(self, options: MySQLOptions) -> None:
-        super().__init__(options, aiomysql.connect, MySQLError, aiomysql.SSCursor)
+        super().__init__(options, aiomysql.connect, MySQLError, OperationalError, aiomysql.SSCursor)
 
     async def connect(self) -> MySQLLink:
         """Open a connection."""
@@ -39,3 +39,7 @@ class AiomysqlLink(MySQLLink):
     def _transport(self) -> Any:
         writer = self.raw._writer
         return None if writer is None else writer.transport
+
+    def _has_ended(self) -> bool:
+        raw = self.raw
+        return raw.closed or raw._reader.at_eof() or raw._writer.transport.is_closing()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncmy
 from asyncmy.cursors import SSCursor
-from asyncmy.errors import MySQLError
+from asyncmy.errors import MySQLError, OperationalError
 
 from databases.backends.mysql.driver import MySQLDriver, MySQLLink
 
@@ -22,7 +22,7 @@ class Driver(MySQLDriver):
     """
 
     def __init__(self, options: MySQLOptions) -> None:
-        super().__init__(options, asyncmy.connect, MySQLError, SSCursor)
+        super().__init__(options, asyncmy.connect, MySQLError, OperationalError, SSCursor)
         # It then prepares statements on the server, and keeps them.
         self._arguments.setdefault("stmt_cache_size", options.statement_cache_size)
 
@@ -35,7 +35,10 @@ class AsyncmyLink(MySQLLink):
     """A connection of asyncmy's."""
 
     def _transport(self) -> Any:
-        return self.raw._transport if self.raw.connected else None
+        return self.raw._transport
+
+    def _has_ended(self) -> bool:
+        return not self.raw.connected or self.raw._stream_broken
 
     def _forget_prepared(self) -> None:
         self.raw._stmt_cache.clear()

@@ -38,16 +38,23 @@ class MySQLDriver:
         options: where, as whom, and how.
         connect: the driver's function.
         error: the base class of its errors.
+        gone: the one for a connection that is closed.
         streaming: its class of cursors that do not keep all rows.
     """
 
     def __init__(
-        self, options: MySQLOptions, connect: Any, error: type[BaseException], streaming: type[Any]
+        self,
+        options: MySQLOptions,
+        connect: Any,
+        error: type[BaseException],
+        gone: type[Exception],
+        streaming: type[Any],
     ) -> None:
         self.options = options
         self.streaming = streaming
         self.server_version = ""
         self._connect = connect
+        self.gone = gone
         self._error = error
         self._arguments = options.arguments(connect)
         self._killing: set[asyncio.Task[None]] = set()
@@ -117,8 +124,7 @@ class MySQLLink:
 
     def is_closed(self) -> bool:
         """Whether it is known to be of no use any more."""
-        transport = self._transport()
-        return self._broken or transport is None or transport.is_closing()
+        return self._broken or self._has_ended()
 
     def fileno(self) -> int:
         """The descriptor of its socket."""
@@ -126,6 +132,10 @@ class MySQLLink:
         return -1 if transport is None else transport.get_extra_info("socket").fileno()
 
     def _transport(self) -> Any:
+        raise NotImplementedError
+
+    def _has_ended(self) -> bool:
+        """Whether the connection is closed, here or as far as asyncio knows by the server."""
         raise NotImplementedError
 
     async def fetch(self, bound: Bound, limit: int | None) -> Result:
@@ -259,6 +269,9 @@ class MySQLLink:
 
     async def _watched(self, work: Callable[..., Awaitable[T]], *arguments: Any) -> T:
         """Do some work on the connection, and take note of what becomes of it."""
+        if self.is_closed():
+            self.sent = False
+            raise self._driver.gone(faults.GONE, "MySQL server has gone away")
         was_in_transaction = self.in_transaction()
         self._busy = self.sent = True
         try:
@@ -266,8 +279,6 @@ class MySQLLink:
         except Exception as error:
             self._busy = False
             code = faults.code_of(error)
-            # Its code is 0 where the driver finds the connection closed.
-            self.sent = code != 0
             if code in faults.BROKEN:
                 self.terminate()
             elif code == faults.DEADLOCK:

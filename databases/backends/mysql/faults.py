@@ -19,8 +19,9 @@ _CLASSES: dict[str, type[exceptions.DriverError]] = {
 """The drivers' classes have the names of PEP 249, as ours do."""
 
 DEADLOCK = 1213
+GONE = 2006
 
-BROKEN = frozenset({1053, 1927, 2006, 2013, 2055, 4031})
+BROKEN = frozenset({1053, 1927, GONE, 2013, 2055, 4031})
 """Codes after which a connection is of no use: the server stops, the connection was killed, gone,
 lost, or idle for too long. Source: MySQL's and MariaDB's lists of error codes."""
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _HOSTS = ("host", "unix_sock", "unix_socket")
 
+_OURS = (*PoolOptions.__dataclass_fields__, "statement_cache_size")
+
 _TRUE = {"true": True, "1": True, "yes": True, "on": True}
 _FALSE = {"false": False, "0": False, "no": False, "off": False}
 _WORDS = _TRUE | _FALSE
@@ -62,6 +64,13 @@ class PostgresOptions:
         self._libpq = {
             name: given.pop(name) for name in in_url if name not in keywords and name in given
         }
+        for name in self._libpq:
+            # What libpq does not know asyncpg takes for a setting of the server.
+            near = difflib.get_close_matches(name, _OURS, n=1, cutoff=0.8)
+            if near:
+                raise UnknownOptionError(
+                    f"PostgreSQL has no option {name!r}: did you mean {near[0]!r}?"
+                )
         self._keywords = given
         self.asked |= given
         self._place = {
