@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import select
 from typing import Any, Protocol
 
 from databases.backends.base import Cursor
@@ -137,3 +138,15 @@ def read_less_at_once(transport: Any) -> None:
 def adopted(driver: Driver, error: BaseException) -> BaseException:
     """Make an error of a driver or the network ours as well; ours are so already."""
     return error if isinstance(error, DatabaseError) else driver.adopted(error)
+
+
+def has_news(link: Link) -> bool:
+    """Whether something came on an idle connection: its end, and the server's last words."""
+    descriptor = link.fileno()
+    if descriptor < 0:
+        return True
+    if not hasattr(select, "poll"):  # Windows
+        return bool(select.select([descriptor], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))

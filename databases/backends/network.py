@@ -81,8 +81,8 @@ class NetworkBackend:
 
     async def disconnect(self) -> None:
         """Close all connections once the single statements under way are done."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
+        if self._pool is not None:
+            pool, self._pool = self._pool_now(), None
             # Whoever waits for this may be cancelled: the connections are closed all the same.
             await asyncio.shield(asyncio.ensure_future(self._close(pool)))
 
@@ -137,7 +137,7 @@ class NetworkBackend:
         tries: int = 0,
     ) -> T:
         sql = statement.sql
-        pool = self._pool or self._pool_now()
+        pool = self._pool_now()
         slot = pool.ready(site, sql)
         try:
             if slot is None:
@@ -202,6 +202,11 @@ class NetworkBackend:
         return left
 
     def _pool_now(self) -> Pool[Link]:
-        if self._pool is None:
+        pool = self._pool
+        if pool is None:
             raise disconnected()
-        return self._pool
+        if pool.loop is not asyncio.get_running_loop():
+            # The one it was connected in has ended, and with it the connections.
+            pool.terminate()
+            pool = self._pool = Pool(self._driver.connect, self._options)
+        return pool

@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-import select
 import weakref
 from typing import Any, Generic, TypeVar
 
+from databases.backends.link import has_news
 from databases.backends.waiting import Waiting
 from databases.exceptions import disconnected
 from databases.holding import Holding
@@ -74,11 +74,12 @@ class Pool(Generic[LinkT]):
     def __init__(self, connect: Callable[[], Awaitable[LinkT]], options: PoolOptions) -> None:
         self._connect = connect
         self._options = options
-        self._loop = asyncio.get_running_loop()
-        self._now = self._loop.time
+        self.loop = asyncio.get_running_loop()
+        """The event loop that its connections belong to."""
+        self._now = self.loop.time
         self._slots: set[Slot[LinkT]] = set()
         self._idle: list[Slot[LinkT]] = []
-        self._waiting = Waiting(options, self._loop, self._not_wanted, self._stuck, self._holders)
+        self._waiting = Waiting(options, self.loop, self._not_wanted, self._stuck, self._holders)
         self._queue = self._waiting.queue
         # Those that are being opened or closed at this moment count too.
         self._size = 0
@@ -125,9 +126,8 @@ class Pool(Generic[LinkT]):
         """
         while self._idle and not self._queue:
             slot = self._idle.pop()
-            if await self._is_fit(slot) and not self._closed:
+            if await self._is_fit(slot):
                 return self._lend(slot, Holding(site, sql), pinned=sql is None)
-            self._drop(slot)
         if self._closed:
             raise disconnected()
         if self._size < self._options.max_size:
@@ -182,9 +182,7 @@ class Pool(Generic[LinkT]):
     async def close(self) -> None:
         """Close all connections: single statements get done, what is held is rolled back."""
         self._closed = True
-        self._waiting.close()
-        if self._shrinking is not None:
-            self._shrinking.cancel()
+        self._stop_watching()
         while self._idle:
             self._drop(self._idle.pop())
         # What holds one hears of it at its next statement; the server rolls back.
@@ -192,7 +190,7 @@ class Pool(Generic[LinkT]):
             if slot.lent and slot.pinned:
                 self.drop(slot)
         if any(slot.lent for slot in self._slots):
-            self._all_back = self._loop.create_future()
+            self._all_back = self.loop.create_future()
             await asyncio.wait([self._all_back], timeout=self._options.pool_timeout)
         for slot in list(self._slots):
             if slot.lent:
@@ -205,8 +203,15 @@ class Pool(Generic[LinkT]):
     def terminate(self) -> None:
         """Close all sockets at once: the event loop is gone, or nobody refers to the database."""
         self._closed = True
+        self._stop_watching()
         for slot in self._slots:
             slot.link.terminate()
+
+    def _stop_watching(self) -> None:
+        if not self.loop.is_closed():
+            self._waiting.close()
+        if self._shrinking is not None:
+            self._shrinking.cancel()
 
     # Lending.
 
@@ -223,7 +228,7 @@ class Pool(Generic[LinkT]):
 
         Whoever wanted it may give up: it is opened all the same, and goes to the next one.
         """
-        opening = self._loop.create_task(self._open_one())
+        opening = self.loop.create_task(self._open_one())
         self._opening.add(opening)
         opening.add_done_callback(self._opening.discard)
         try:
@@ -253,28 +258,33 @@ class Pool(Generic[LinkT]):
             self._next(opening.result())
 
     async def _is_fit(self, slot: Slot[LinkT]) -> bool:
-        """Whether an idle connection works still, for the present task."""
+        """Whether an idle connection can be lent to the present task; it is gone where not."""
         link, idle = slot.link, self._now() - slot.idle_since
         others = slot.tenant is not None and slot.tenant() is not asyncio.current_task()
-        if link.is_closed() or self._now() > slot.expires:
-            return False
-        if idle > _LOOKED_AT and _has_news(link):
-            return False
-        if idle <= _TRUSTED and not others:
-            return True
-        try:
-            async with asyncio.timeout(_MENDING):
-                if others:
-                    await link.reset()
-                    slot.tenant = None
-                else:
-                    await link.ping()
-        except BaseException as error:
-            if isinstance(error, Exception):
-                return False
+        if self._now() > slot.expires:
             self._drop(slot)
-            raise
-        return not link.is_closed()
+            return False
+        fit = not (link.is_closed() or (idle > _LOOKED_AT and has_news(link)))
+        if fit and (idle > _TRUSTED or others):
+            try:
+                async with asyncio.timeout(_MENDING):
+                    if others:
+                        await link.reset()
+                        slot.tenant = None
+                    else:
+                        await link.ping()
+            except Exception:
+                fit = False
+            except BaseException:
+                self._drop(slot)
+                raise
+        if fit and not self._closed:
+            return True
+        # It is not told goodbye, which it may never answer: others wait for its place.
+        self._slots.discard(slot)
+        link.terminate()
+        self._uncount()
+        return False
 
     def _took_back(self, slot: Slot[LinkT]) -> bool:
         """Whether it was lent still: closing the pool takes back what is held."""
@@ -299,17 +309,19 @@ class Pool(Generic[LinkT]):
         slot.idle_since = self._now()
         self._idle.append(slot)
         if self._size > self._options.min_size and self._shrinking is None:
-            self._shrinking = self._loop.call_later(self._options.max_idle, self._shrink)
+            self._shrinking = self.loop.call_later(self._options.max_idle, self._shrink)
 
     def _shrink(self) -> None:
         """Close connections that are too many and have been idle for too long."""
         self._shrinking = None
-        idle, latest = self._idle, self._now() - self._options.max_idle
-        while idle and self._size > self._options.min_size and idle[0].idle_since <= latest:
+        idle, least = self._idle, self._options.min_size
+        latest = self._now() - self._options.max_idle
+        # Of those that are told goodbye at this moment none is in _slots.
+        while idle and len(self._slots) > least and idle[0].idle_since <= latest:
             self._drop(idle.pop(0))
-        if idle and self._size > self._options.min_size:
+        if idle and len(self._slots) > least:
             due = idle[0].idle_since + self._options.max_idle
-            self._shrinking = self._loop.call_at(due, self._shrink)
+            self._shrinking = self.loop.call_at(due, self._shrink)
 
     def _uncount(self) -> None:
         """One connection less: whoever waits longest may open another one."""
@@ -359,7 +371,7 @@ class Pool(Generic[LinkT]):
 
     def _drop(self, slot: Slot[LinkT]) -> None:
         self._slots.discard(slot)
-        if slot.link.is_closed() or self._loop.is_closed():
+        if slot.link.is_closed() or self.loop.is_closed():
             slot.link.terminate()
             self._uncount()
         else:
@@ -379,18 +391,6 @@ class Pool(Generic[LinkT]):
             self._uncount()
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(work)
+        task = self.loop.create_task(work)
         self._mending.add(task)
         task.add_done_callback(self._mending.discard)
-
-
-def _has_news(link: Link) -> bool:
-    """Whether something came on an idle connection: its end, and the server's last words."""
-    descriptor = link.fileno()
-    if descriptor < 0:
-        return True
-    if not hasattr(select, "poll"):  # Windows
-        return bool(select.select([descriptor], [], [], 0)[0])
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(0))

@@ -36,6 +36,13 @@ _TARGET = re.compile(
     re.I,
 )
 
+_CTE = re.compile(
+    # Nothing else has a name, a parenthesis and AS before a query: WITH numbers (n) AS (SELECT 1).
+    r"\w+\s*\([^()]*\)\s*(?=AS\s+(?:NOT\s+)?(?:MATERIALIZED\s+)?"
+    r"\(\s*(?:SELECT|VALUES|WITH|INSERT|UPDATE|DELETE|MERGE|TABLE)\b)",
+    re.I,
+)
+
 _SIGN = r"[\w$\x80-\U0010ffff]"
 # A name behind a dot is in a schema, and so is whatever the user has made of it.
 _CALL = re.compile(rf"""(\.\s*{_SIGN}+|{_SIGN}+|"|`)\s*\(""")
@@ -60,7 +67,7 @@ share."""
 
 
 def what_is_left(
-    opaque: str, functions: str, suspicious: str, beyond: str = "(?!)"
+    opaque: str, functions: str, suspicious: str, quote: str, beyond: str = "(?!)"
 ) -> Callable[[str], Leaves]:
     """Make the function that tells of a SQL text what it may leave in its session.
 
@@ -68,6 +75,7 @@ def what_is_left(
         opaque: the dialect's regular expression for strings, quoted identifiers and comments.
         functions: the dialect's own functions that leave nothing, separated by blanks.
         suspicious: a regular expression for words that a harmless statement does not have.
+        quote: what encloses identifiers.
         beyond: one for statements after which no reset makes the session as good as new.
     """
     harmless = {*_STANDARD.split(), *functions.split()}
@@ -75,18 +83,24 @@ def what_is_left(
     suspect = re.compile(suspicious, re.I)
     beyond_reset = re.compile(rf"\s*(?:{beyond})", re.I)
 
+    def only_names(match: re.Match[str]) -> str:
+        return match[0] if match[0].startswith(quote) else " "
+
     def leaves(sql: str) -> Leaves:
         # Strings and comments become nothing; of quoted identifiers the quotes stay.
         text = hidden.sub(_blank, sql)
         if beyond_reset.match(text):
             return Leaves.MORE
-        if "/*" in text or suspect.search(hidden.sub(_only_names, sql)):
+        if "/*" in text or suspect.search(hidden.sub(only_names, sql)):
             return Leaves.ANYTHING
         created = _TEMPORARY.match(text)
         rest = text[created.end() - len("TABLE") :] if created else text
         if not _ROWS.match(rest) or ";" in rest.rstrip(" ;\n"):
             return Leaves.ANYTHING
-        if any(name.lower() not in harmless for name in _CALL.findall(_TARGET.sub(" ", rest))):
+        if any(
+            name.lower() not in harmless
+            for name in _CALL.findall(_CTE.sub(" ", _TARGET.sub(" ", rest)))
+        ):
             return Leaves.ANYTHING
         return Leaves.TEMPORARY_TABLE if created else Leaves.NOTHING
 
@@ -98,7 +112,3 @@ def _blank(match: re.Match[str]) -> str:
     if "/*" in hidden[2:] and hidden.startswith("/*"):
         return "/*"  # comments inside comments: where they end is not for us to say
     return hidden[0] * 2 if hidden[0] in '"`' else " "
-
-
-def _only_names(match: re.Match[str]) -> str:
-    return match[0] if match[0][0] in '"`' else " "

@@ -66,6 +66,8 @@ class MariaDB(Server):
             "datadir": str(self._data),
             "socket": str(self.socket),
             "pid-file": str(self.folder / "pid"),
+            # One that starts removes what others have in a folder that they share.
+            "tmpdir": str(self.folder),
             "port": str(self.port),
         }
         options = [f"--{k}={v}" for k, v in (places | self._configuration).items()]

@@ -42,4 +42,4 @@ class AiomysqlLink(MySQLLink):
 
     def _has_ended(self) -> bool:
         raw = self.raw
-        return raw.closed or raw._reader.at_eof() or raw._writer.transport.is_closing()
+        return bool(raw.closed or raw._reader.at_eof() or raw._writer.transport.is_closing())

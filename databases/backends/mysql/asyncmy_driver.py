@@ -38,7 +38,7 @@ class AsyncmyLink(MySQLLink):
         return self.raw._transport
 
     def _has_ended(self) -> bool:
-        return not self.raw.connected or self.raw._stream_broken
+        return bool(not self.raw.connected or self.raw._stream_broken)
 
     def _forget_prepared(self) -> None:
         self.raw._stmt_cache.clear()

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from databases.backends.cursors import FetchedCursor
+from databases.backends.link import has_news
 from databases.backends.mysql import faults
 from databases.backends.mysql.cursors import StreamingCursor
 from databases.exceptions import TransactionStateError
@@ -245,15 +246,21 @@ class MySQLLink:
 
     async def close(self) -> None:
         """Take leave of the server."""
-        await self.raw.ensure_closed()
+        if self._busy:
+            self.terminate()
+        else:
+            await self.raw.ensure_closed()
 
     def terminate(self) -> None:
         """Close the socket, and stop on the server what runs there."""
-        self.raw.close()
         self._broken = True
-        if self._busy:
-            self._busy = False
-            self._driver.kill_soon(self._thread)
+        try:
+            self.raw.close()
+            if self._busy:
+                self._driver.kill_soon(self._thread)
+        except RuntimeError:
+            pass  # the event loop is closed, and with it what would close the socket
+        self._busy = False
 
     async def _guarded(self, work: Callable[..., Awaitable[T]], *arguments: Any) -> T:
         """Do some work on the connection once it is free and fit for it."""
@@ -265,13 +272,15 @@ class MySQLLink:
         stream, self._stream = self._stream, None
         if stream is not None:
             await stream.keep_the_rest()
+        if self.is_closed() or has_news(self):
+            # Nothing comes from MySQL that was not asked for, but its end.
+            self.terminate()
+            self.sent = False
+            raise self._driver.gone(faults.GONE, "MySQL server has gone away")
         return await self._watched(work, *arguments)
 
     async def _watched(self, work: Callable[..., Awaitable[T]], *arguments: Any) -> T:
         """Do some work on the connection, and take note of what becomes of it."""
-        if self.is_closed():
-            self.sent = False
-            raise self._driver.gone(faults.GONE, "MySQL server has gone away")
         was_in_transaction = self.in_transaction()
         self._busy = self.sent = True
         try:

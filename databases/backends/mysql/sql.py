@@ -35,7 +35,7 @@ _FUNCTIONS = """
     uuid_short version week weekday weekofyear weight_string yearweek
 """
 
-leaves = what_is_left(OPAQUE, _FUNCTIONS, r"@|\b(?:TEMPORARY|SQL_CALC_FOUND_ROWS)\b")
+leaves = what_is_left(OPAQUE, _FUNCTIONS, r"@|\bSQL_CALC_FOUND_ROWS\b", "`")
 """What a statement may leave in its session."""
 
 _LEVELS = ("READ UNCOMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")

@@ -85,7 +85,7 @@ class Driver:
             return adopted_by_state(error, error.sqlstate, self.options)
         if isinstance(error, asyncpg.DataError | asyncpg.exceptions.DataError):
             return adopt(error, DataError)
-        if isinstance(error, asyncpg.InterfaceError):
+        if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
             return adopt(error, InterfaceError)
         if isinstance(error, OSError | TimeoutError):
             return unreachable(error, self.options)
@@ -177,6 +177,11 @@ class AsyncpgLink:
         except asyncpg.InterfaceError:
             # Raised before anything is sent: by wrong arguments, or a connection that is closed.
             self.sent = False
+            raise
+        except asyncpg.InternalClientError:
+            # So is this, where the server's last words have been read, but not yet its end.
+            self.sent = False
+            self.terminate()
             raise
         prepared = await self._prepare(statement)
         return prepared, await method(prepared.statement, *arguments)

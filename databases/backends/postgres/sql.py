@@ -20,7 +20,7 @@ OPAQUE = (
     # it goes on behind a line break. Comments nest; here they end at the first end.
     r"""\b[eE]'(?:[^'\\]|\\.|'')*(?:'|\Z)(?:\s*\n\s*'(?:[^'\\]|\\.|'')*(?:'|\Z))*"""
     r"""|'[^']*(?:'|\Z)|"[^"]*(?:"|\Z)"""
-    r"""|(?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?(?:\$(?P=tag)\$|\Z)"""
+    r"""|(?<![\w$\x80-\U0010ffff])\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?(?:\$(?P=tag)\$|\Z)"""
     r"""|--[^\n]*|/\*.*?(?:\*/|\Z)"""
 )
 """What no bind is looked for in: strings, quoted identifiers and comments."""
@@ -57,11 +57,11 @@ _FUNCTIONS = """
     xmlagg xmlelement
 """
 
-_SUSPICIOUS = r"\b(?:INTO\s+(?:(?:LOCAL|GLOBAL)\s+)?TEMP(?:ORARY)?|pg_temp\w*|pg_settings)\b"
+_SUSPICIOUS = r'\b(?:INTO\s+(?:(?:LOCAL|GLOBAL)\s+)?TEMP(?:ORARY)?|pg_temp\w*|pg_settings)\b|\bU&"'
 """Temporary tables made by SELECT ... INTO, and the view by which UPDATE does what SET does."""
 
 # A PREPAREd statement of the user's own can only be dropped along with the driver's.
-leaves = what_is_left(OPAQUE, _FUNCTIONS, _SUSPICIOUS, beyond=r"(?:PREPARE|LOAD)\b")
+leaves = what_is_left(OPAQUE, _FUNCTIONS, _SUSPICIOUS, '"', beyond=r"(?:PREPARE|LOAD)\b")
 """What a statement may leave in its session."""
 
 RESET = (
