@@ -55,7 +55,8 @@ class Compiler:
         """Make a query and many rows of values ready; rows with the same names share a batch."""
         if isinstance(query, str):
             text = self._texts.get(query) or self._text(query)
-            return [Batch(text, [text.arguments(values) for values in rows])]
+            batch = Batch(text, [text.arguments(values) for values in rows])
+            return [batch] if batch.rows else []
         compiler = self._compiler(query)
         batches: list[Batch] = []
         for values in rows:

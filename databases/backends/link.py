@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import select
+import socket
 from typing import Any, Protocol
 
 from databases.backends.base import Cursor
@@ -138,6 +139,14 @@ def read_less_at_once(transport: Any) -> None:
 def adopted(driver: Driver, error: BaseException) -> BaseException:
     """Make an error of a driver or the network ours as well; ours are so already."""
     return error if isinstance(error, DatabaseError) else driver.adopted(error)
+
+
+def shut(transport: Any) -> None:
+    """End a connection whose event loop is closed, and with it what would close the socket."""
+    try:
+        transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # it is closed already
 
 
 def has_news(link: Link) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import weakref
 from functools import partial
 from typing import Any, TypeVar
@@ -36,6 +37,10 @@ _BROKEN_AT_COMMIT = (
 )
 
 
+_ENDS = re.compile(r"\s*(?:COMMIT|ROLLBACK(?!\s+(?:WORK\s+)?TO\b))\b", re.I)
+"""What ends a transaction where it is executed as SQL."""
+
+
 class NetworkConnection:
     """A connection acquired from the pool.
 
@@ -67,7 +72,7 @@ class NetworkConnection:
         self._beyond_reset = False
         # A BEGIN, COMMIT or ROLLBACK was cut short: a transaction may be open that nobody wants.
         self._doubtful = False
-        self._begun = False
+        self._begun = self._ended_as_sql = False
         self._cursors: weakref.WeakSet[HeldCursor] = weakref.WeakSet()
 
     @property
@@ -121,7 +126,7 @@ class NetworkConnection:
         """Begin a transaction."""
         for sql in self._begin_sql(options):
             await self._control(sql)
-        self._begun = True
+        self._begun, self._ended_as_sql = True, False
 
     async def commit(self) -> None:
         """Commit.
@@ -196,9 +201,11 @@ class NetworkConnection:
 
     async def _user_runs(self, sql: str, work: Callable[[Link], Awaitable[T]]) -> T:
         self._check()
-        if self._as_new:
-            left = self._leaves(sql)
-            self._as_new = left is Leaves.NOTHING
+        if self._begun and _ENDS.match(sql):
+            self._ended_as_sql = True
+        left = self._leaves(sql)
+        if left is not Leaves.NOTHING:
+            self._as_new = False
             self._beyond_reset |= left is Leaves.MORE
         return await self._run(sql, work)
 
@@ -207,7 +214,7 @@ class NetworkConnection:
         link = self._slot.link
         if not self._begun or link.in_transaction() or link.is_closed():
             return
-        if link.commits_by_itself:
+        if link.commits_by_itself and not self._ended_as_sql:
             return
         raise TransactionStateError(
             "The transaction is open no longer: a COMMIT or ROLLBACK was executed as SQL (leave "

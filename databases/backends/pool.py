@@ -97,6 +97,10 @@ class Pool(Generic[LinkT]):
                 self._size += 1
                 slot = await self._opened()
                 self._next(slot)
+        except asyncio.CancelledError:
+            # Whoever connects may have waited long enough.
+            self._in_background(self.close())
+            raise
         except BaseException:
             await self.close()
             raise
@@ -195,9 +199,13 @@ class Pool(Generic[LinkT]):
         for slot in list(self._slots):
             if slot.lent:
                 self.drop(slot)
+        if self._opening:
+            # Cancelled at once it could leave a session open on the server.
+            await asyncio.wait(self._opening, timeout=_MENDING)
         for opening in self._opening:
             opening.cancel()
-        while tasks := {*self._opening, *self._mending}:
+        this = asyncio.current_task()
+        while tasks := {*self._opening, *self._mending} - {this}:
             await asyncio.wait(tasks)
 
     def terminate(self) -> None:
@@ -234,6 +242,8 @@ class Pool(Generic[LinkT]):
         try:
             slot = await asyncio.shield(opening)
         except asyncio.CancelledError:
+            if opening.cancelled():
+                raise disconnected() from None
             opening.add_done_callback(self._opened_in_vain)
             raise
         if self._closed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiomysql
@@ -11,6 +12,8 @@ from databases.backends.link import read_less_at_once
 from databases.backends.mysql.driver import MySQLDriver, MySQLLink
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from databases.backends.mysql.options import MySQLOptions
 
 
@@ -35,11 +38,20 @@ class AiomysqlLink(MySQLLink):
     def __init__(self, connection: Any, driver: MySQLDriver) -> None:
         super().__init__(connection, driver)
         read_less_at_once(connection._writer.transport)
+        # Its own way to write bytes does not work with PyMySQL 1.2.
+        connection.escape = partial(_with_bytes, connection.escape)
 
     def _transport(self) -> Any:
         writer = self.raw._writer
         return None if writer is None else writer.transport
 
+    def _forget_transport(self) -> None:
+        self.raw._writer = None
+
     def _has_ended(self) -> bool:
         raw = self.raw
         return bool(raw.closed or raw._reader.at_eof() or raw._writer.transport.is_closing())
+
+
+def _with_bytes(escape: Callable[[Any], str], value: Any) -> str:
+    return f"X'{value.hex()}'" if isinstance(value, bytes | bytearray) else escape(value)

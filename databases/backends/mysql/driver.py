@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from databases.backends.cursors import FetchedCursor
-from databases.backends.link import has_news
+from databases.backends.link import has_news, shut
 from databases.backends.mysql import faults
 from databases.backends.mysql.cursors import StreamingCursor
 from databases.exceptions import TransactionStateError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from databases.backends.link import NetworkCursor
     from databases.backends.mysql.options import MySQLOptions
-    from databases.statements import Batch, Bound
+    from databases.statements import Batch, Bound, Statement
 
 T = TypeVar("T")
 
@@ -27,6 +28,16 @@ _RESET_CONNECTION = 0x1F
 
 _KILLING = 5.0
 """Seconds that it may take to have the server stop a statement."""
+
+_ALONE = ("BEGIN", "COMMIT", "ROLLBACK")
+_INSIDE = (
+    "SAVEPOINT databases_many",
+    "RELEASE SAVEPOINT databases_many",
+    "ROLLBACK TO SAVEPOINT databases_many",
+)
+"""What begins an execute_many, keeps it, and undoes it: alone, and inside a transaction."""
+
+_RETURNING = re.compile(r"\bRETURNING\b", re.I)
 
 _AT_ONCE = 500
 """Statements that are sent at once, where the server cannot be given all rows for one."""
@@ -148,13 +159,25 @@ class MySQLLink:
         if not cursor.description:
             return Result(Shape(()), [], True)
         rows = await (cursor.fetchall() if limit is None else cursor.fetchmany(limit))
+        await self._finish(cursor, bound.statement)
         names = tuple([column[0] for column in cursor.description])
         return bound.statement.shape(names).result(rows)
 
     async def execute(self, bound: Bound) -> Any:
         """Run a statement; the last inserted id, and where there is none the row count."""
-        cursor = await self._guarded(self._executed, bound)
-        return cursor.lastrowid or cursor.rowcount
+        return await self._guarded(self._execute, bound)
+
+    async def _execute(self, bound: Bound) -> Any:
+        cursor = await self._executed(bound)
+        answer = cursor.lastrowid or cursor.rowcount
+        await self._finish(cursor, bound.statement)
+        return answer
+
+    async def _finish(self, cursor: Any, statement: Statement) -> None:
+        """Hear how the others ended, where there were several statements in one text."""
+        if ";" in statement.sql:
+            while await cursor.nextset():
+                pass
 
     async def _executed(self, bound: Bound) -> Any:
         statement, arguments = bound
@@ -171,23 +194,22 @@ class MySQLLink:
         await self._guarded(self._execute_many, batch)
 
     async def _execute_many(self, batch: Batch) -> None:
-        alone = not self.in_transaction()
+        inside = self.in_transaction()
+        begin, keep, undo = _INSIDE if inside else _ALONE
         cursor = await self.raw.cursor()
-        if alone:
-            await cursor.execute("BEGIN")
+        await cursor.execute(begin)
         try:
             await self._all_rows(cursor, batch)
-            if alone:
-                await cursor.execute("COMMIT")
-        except Exception:
-            if alone and not self.is_closed():
-                await cursor.execute("ROLLBACK")
+            await cursor.execute(keep)
+        except Exception as error:
+            if not self.is_closed() and faults.code_of(error) != faults.DEADLOCK:
+                await cursor.execute(undo)
             raise
 
     async def _all_rows(self, cursor: Any, batch: Batch) -> None:
         statement, rows = batch
-        if statement.verb is Verb.INSERT:
-            # The drivers write INSERT ... VALUES with many rows.
+        if statement.verb is Verb.INSERT and rows[0] and not _RETURNING.search(statement.sql):
+            # The drivers write INSERT ... VALUES with many rows, or have the server bind them all.
             await cursor.executemany(statement.sql, rows)
             return
         for start in range(0, len(rows), _AT_ONCE):
@@ -259,8 +281,12 @@ class MySQLLink:
             if self._busy:
                 self._driver.kill_soon(self._thread)
         except RuntimeError:
-            pass  # the event loop is closed, and with it what would close the socket
+            shut(self._transport())
+            self._forget_transport()
         self._busy = False
+
+    def _forget_transport(self) -> None:
+        """Spare the garbage collector what the driver would do with a transport that is shut."""
 
     async def _guarded(self, work: Callable[..., Awaitable[T]], *arguments: Any) -> T:
         """Do some work on the connection once it is free and fit for it."""

@@ -39,6 +39,8 @@ class MySQLOptions:
 
     def __init__(self, url: DatabaseURL, keywords: Mapping[str, Any]) -> None:
         given: dict[str, Any] = {**url.options, **keywords}
+        if "unix_sock" in given:
+            given.setdefault("unix_socket", given.pop("unix_sock"))
         self.shown = url.obscure_password
         sizes = {name: given[name] for name in _SIZES if name in given}
         self.pool = PoolOptions.take(given)

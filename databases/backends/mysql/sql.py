@@ -35,7 +35,10 @@ _FUNCTIONS = """
     uuid_short version week weekday weekofyear weight_string yearweek
 """
 
-leaves = what_is_left(OPAQUE, _FUNCTIONS, r"@|\bSQL_CALC_FOUND_ROWS\b", "`")
+_BEYOND = r"(?:USE|SET\s+(?:DEFAULT\s+)?ROLE)\b"
+"""What COM_RESET_CONNECTION does not undo."""
+
+leaves = what_is_left(OPAQUE, _FUNCTIONS, r"@|\bSQL_CALC_FOUND_ROWS\b", "`", _BEYOND)
 """What a statement may leave in its session."""
 
 _LEVELS = ("READ UNCOMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")

@@ -10,7 +10,7 @@ import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
 from databases.backends.cursors import FetchedCursor
-from databases.backends.link import read_less_at_once
+from databases.backends.link import read_less_at_once, shut
 from databases.backends.postgres import sql
 from databases.backends.postgres.cursors import PostgresCursor
 from databases.backends.postgres.faults import adopted_by_state, unreachable
@@ -293,7 +293,7 @@ class AsyncpgLink:
             if not self.is_closed():
                 self.raw.terminate()
         except RuntimeError:
-            pass  # the event loop is closed, and with it what would close the socket
+            shut(self.raw._transport)
 
 
 def _described(statement: PreparedStatement[Any]) -> _Prepared:

@@ -55,6 +55,10 @@ class PostgresRecord(Record, asyncpg.Record):  # type: ignore[misc]
                     f"The row has no column {name!r}: {self._shape.listed()}"
                 ) from None
 
+    # asyncpg's own would come first, and compare the values alone.
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
     def __iter__(self) -> Iterator[str]:
         names: Iterator[str] = asyncpg.Record.keys(self)
         return names

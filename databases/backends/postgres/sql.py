@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 OPAQUE = (
     # Source: PostgreSQL's documentation, 4.1 "Lexical Structure". E'' has backslashes, also where
     # it goes on behind a line break. Comments nest; here they end at the first end.
-    r"""\b[eE]'(?:[^'\\]|\\.|'')*(?:'|\Z)(?:\s*\n\s*'(?:[^'\\]|\\.|'')*(?:'|\Z))*"""
+    r"""\b[eE]'(?:[^'\\]|\\.|'')*(?:'|\Z)"""
+    r"""(?:\s*(?:--[^\n]*)?\n(?:\s|--[^\n]*\n)*'(?:[^'\\]|\\.|'')*(?:'|\Z))*"""
     r"""|'[^']*(?:'|\Z)|"[^"]*(?:"|\Z)"""
     r"""|(?<![\w$\x80-\U0010ffff])\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?(?:\$(?P=tag)\$|\Z)"""
     r"""|--[^\n]*|/\*.*?(?:\*/|\Z)"""
