@@ -29,6 +29,9 @@ _RESET_CONNECTION = 0x1F
 _KILLING = 5.0
 """Seconds that it may take to have the server stop a statement."""
 
+_SOON = 1.0
+"""Seconds of these for which the task that was cancelled waits."""
+
 _ALONE = ("BEGIN", "COMMIT", "ROLLBACK")
 _INSIDE = (
     "SAVEPOINT databases_many",
@@ -90,8 +93,12 @@ class MySQLDriver:
 
     async def close(self) -> None:
         """Wait until statements that were given up have been stopped."""
+        await self.stopped(_KILLING)
+
+    async def stopped(self, seconds: float) -> None:
+        """Wait until statements that were given up have been stopped, but not for long."""
         if self._killing:
-            await asyncio.wait(self._killing)
+            await asyncio.wait(self._killing, timeout=seconds)
 
     def kill_soon(self, thread: int) -> None:
         """Have the server stop what runs on a connection that is closed by now."""
@@ -322,6 +329,7 @@ class MySQLLink:
         except BaseException:
             # The driver does not know any more what the server sends: the connection is lost.
             self.terminate()
+            await self._driver.stopped(_SOON)
             raise
         self._busy = False
         return result
