@@ -137,7 +137,9 @@ class NetworkBackend:
         tries: int = 0,
     ) -> T:
         sql = statement.sql
-        pool = self._pool_now()
+        pool = self._pool
+        if pool is None or pool.loop is not asyncio.get_running_loop():
+            pool = self._pool_now()
         slot = pool.ready(site, sql)
         try:
             if slot is None:
