@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from uvicorn.supervisors import Multiprocess
 
 from databases import DatabaseURL
+from databases.exceptions import DatabaseError
 from users_service import migrations
 from users_service.access_log import LOGGING
 from users_service.app import create_app
@@ -71,13 +72,19 @@ def _serve(settings: Settings) -> None:
 def _migrate(database_url: str) -> None:
     try:
         migrations.upgrade(database_url)
-    except (SQLAlchemyError, ImportError, CommandError) as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        reason = " ".join(str(cause).split())
+    except (DatabaseError, SQLAlchemyError, CommandError) as error:
         _fail(
-            f"The database {DatabaseURL(database_url).obscure_password} cannot be used: {reason}. "
+            f"The database {DatabaseURL(database_url).obscure_password} cannot be used: "
+            f"{_on_one_line(_cause(error))}. "
             "Check that it exists and can be written, or name another with --database-url."
         )
+
+
+def _cause(error: Exception) -> BaseException:
+    """What the driver said: SQLAlchemy puts its own words around it, twice where it is async."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        return error.orig.__cause__ or error.orig
+    return error
 
 
 def _listening_socket(host: str, port: int) -> socket.socket:
@@ -101,7 +108,11 @@ def _address(listener: socket.socket) -> str:
 
 def _setting_error(error: ErrorDetails) -> str:
     name = str(error["loc"][-1])
-    return f"--{name.replace('_', '-')} (USERS_{name.upper()}): {error['msg']}"
+    return f"--{name.replace('_', '-')} (USERS_{name.upper()}): {_on_one_line(error['msg'])}"
+
+
+def _on_one_line(text: object) -> str:
+    return " ".join(str(text).split())
 
 
 def _fail(message: str, *, status: int = 1) -> NoReturn:

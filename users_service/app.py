@@ -14,7 +14,7 @@ from databases import Database
 from users_service import __version__, page, problems
 from users_service.access_log import AccessLog
 from users_service.body_limit import BodyLimit
-from users_service.repository import UserRepository
+from users_service.repository import NotReady, UserRepository
 from users_service.routes import health_api, users_api
 from users_service.settings import Settings
 
@@ -38,12 +38,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The service, with the settings of the environment unless others are given."""
     settings = settings or Settings()
     database = Database(settings.database_url)
+    users = UserRepository(database)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
             async with asyncio.TaskGroup() as tasks:
-                connecting = tasks.create_task(_connect(database))
+                connecting = tasks.create_task(_connect(database, users))
                 await asyncio.wait([connecting], timeout=_SECONDS_TO_CONNECT)
                 yield
                 connecting.cancel()
@@ -61,7 +62,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         exception_handlers=problems.HANDLERS,
         middleware=[Middleware(BodyLimit)],
     )
-    app.state.users = UserRepository(database)
+    app.state.users = users
     app.state.page_size = settings.page_size
     app.include_router(users_api)
     app.include_router(health_api)
@@ -81,11 +82,15 @@ class _UsersService(FastAPI):
         return openapi
 
 
-async def _connect(database: Database) -> None:
+async def _connect(database: Database, users: UserRepository) -> None:
     """Try until it succeeds. The service starts without a database: it can say what is wrong."""
-    while True:
+    while not database.is_connected:
         try:
-            return await database.connect()
+            await database.connect()
         except Exception as error:
             logger.warning("The database cannot be reached: %r", error)
-        await asyncio.sleep(_SECONDS_BETWEEN_ATTEMPTS)
+            await asyncio.sleep(_SECONDS_BETWEEN_ATTEMPTS)
+    try:
+        await users.check()
+    except NotReady as error:
+        logger.warning("%s (%r)", error, error.__cause__)

@@ -51,7 +51,8 @@ def fold(text: str) -> str:
     text = unicodedata.normalize("NFD", text)
     for _ in range(2):
         text = unicodedata.normalize("NFKD", text.casefold())
-    return unicodedata.normalize("NFKC", text)
+    # Spaces are around it still where something invisible was. MySQL would not see those behind it.
+    return unicodedata.normalize("NFKC", text).strip()
 
 
 def key(name: str) -> str:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from databases import Database
-from databases.exceptions import DatabaseError, IntegrityError
+from databases.exceptions import DatabaseError, IntegrityError, TooManyRequests
 from users_service import names
 from users_service.models import Page, User
 from users_service.tables import users
@@ -18,6 +18,8 @@ _BY_ID_LOCKED = _BY_ID.with_for_update()
 
 # What any query may fail with, whatever the database.
 Unavailable = DatabaseError
+
+_SECONDS_TO_BE_READY = 5
 
 
 class NameTaken(Exception):
@@ -41,7 +43,9 @@ class UserRepository:
     async def check(self) -> None:
         """Raise NotReady if requests would fail for want of a database or of its table."""
         try:
-            await self._database.fetch_one(_LISTED.limit(1))
+            await self._database.fetch_one(_LISTED.limit(1), timeout=_SECONDS_TO_BE_READY)
+        except (TimeoutError, TooManyRequests) as error:
+            raise NotReady("The database does not answer in time.") from error
         except DatabaseError as error:
             raise NotReady(await self._why()) from error
 
@@ -99,7 +103,7 @@ class UserRepository:
 
     async def _why(self) -> str:
         try:
-            await self._database.fetch_one(sa.select(sa.literal(1)))
+            await self._database.fetch_one("SELECT 1", timeout=_SECONDS_TO_BE_READY)
         except DatabaseError:
             return "The database cannot be reached."
         return (

@@ -1,11 +1,13 @@
 """Everything that can be set, by environment (USERS_...) or by flag; the flag wins."""
 
+from pkgutil import resolve_name
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field
 from pydantic_settings import BaseSettings, CliSubCommand, SettingsConfigDict
 
 from databases import Database, DatabaseURL
+from databases.exceptions import ConfigurationError
 
 MAX_PAGE_SIZE = 200
 
@@ -24,6 +26,11 @@ def _usable_database_url(text: str) -> str:
             "a database in memory would be empty at every start: name a file, "
             "e.g. sqlite:///./users.db"
         )
+    try:
+        # As the first connect() would make it: an option is misspelt, a driver not installed.
+        resolve_name(Database.SUPPORTED_BACKENDS[url.scheme])(url)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
     return text
 
 

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 
 from users_service.names import MAX_KEY_LENGTH, MAX_LENGTH
 
@@ -32,19 +31,17 @@ class UTCDateTime(sa.TypeDecorator[datetime]):
 # SQLite numbers its rows by itself only where the key is exactly INTEGER.
 _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
-# MySQL's usual collations take "e" and "é" for the same letter. Which names are the same is
-# decided by names.key() alone, so there the column compares what is stored.
-_KEY = sa.String(MAX_KEY_LENGTH).with_variant(
-    mysql.VARCHAR(MAX_KEY_LENGTH, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
-)
-
 users = sa.Table(
     "users",
     metadata,
     sa.Column("id", _ID, primary_key=True),
     sa.Column("name", sa.String(MAX_LENGTH), nullable=False),
-    sa.Column("name_key", _KEY, nullable=False, unique=True),
+    sa.Column("name_key", sa.String(MAX_KEY_LENGTH), nullable=False, unique=True),
     sa.Column("created_at", UTCDateTime(), nullable=False),
     # An id is an address that others may have kept: never give a deleted user's to a new one.
     sqlite_autoincrement=True,
+    # Of every script, whatever the database is set to. MySQL's usual collations take "e" and "é"
+    # for the same letter; which names are the same is decided by names.key() alone.
+    mysql_charset="utf8mb4",
+    mysql_collate="utf8mb4_bin",
 )

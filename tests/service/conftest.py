@@ -1,13 +1,13 @@
 """What the tests of the service share: a service in this process, and real ones beside it."""
 
+import itertools
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,8 @@ import pytest
 from starlette.testclient import TestClient
 
 import users_service
+from tests.servers.processes import free_port
+from tests.service.outside import connect
 from users_service import migrations
 from users_service.app import create_app
 from users_service.settings import Settings
@@ -30,21 +32,74 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
+@pytest.fixture(scope="session")
+def new_database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], str]:
+    """Makes an empty database of a kind; its URL."""
+    numbers = itertools.count()
+
+    def make(kind: str) -> str:
+        if kind == "sqlite":
+            return f"sqlite:///{tmp_path_factory.mktemp('database')}/users.db"
+        # Started for the first test that needs it.
+        url: str = request.getfixturevalue(f"{kind}_server").create_database(f"s{next(numbers)}")
+        return url
+
+    return make
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """The kind of database; a test that is about one of them is parametrized with it."""
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
+def database_url(kind: str, new_database: Callable[[str], str]) -> str:
+    """An empty database."""
+    return new_database(kind)
+
+
 @pytest.fixture
 def database_file(tmp_path: Path) -> Path:
+    """Where the database of file_url is, which does not exist yet."""
     return tmp_path / "users.db"
 
 
 @pytest.fixture
-def database_url(database_file: Path) -> str:
+def file_url(database_file: Path) -> str:
     return f"sqlite:///{database_file}"
 
 
+@pytest.fixture(scope="session")
+def migrated() -> dict[str, str]:
+    """The database of each kind that is used again: to make one takes a server a while."""
+    return {}
+
+
 @pytest.fixture
-def client(database_url: str) -> Iterator[TestClient]:
-    """A client of a service with an empty database, both in this process."""
-    migrations.upgrade(database_url)
-    app = create_app(Settings(database_url=database_url))
+def migrated_url(kind: str, new_database: Callable[[str], str], migrated: dict[str, str]) -> str:
+    """A database with a table of users that is as good as new."""
+    url = migrated.get(kind)
+    if url is None:
+        url = new_database(kind)
+        migrations.upgrade(url)
+        if kind != "sqlite":
+            migrated[kind] = url
+    else:
+        with closing(connect(url)) as connection:
+            # Where MySQL begins to number its rows again by itself.
+            restart = "RESTART IDENTITY" if kind == "postgresql" else ""
+            connection.cursor().execute(f"TRUNCATE TABLE users {restart}")
+    return url
+
+
+@pytest.fixture
+def client(migrated_url: str) -> Iterator[TestClient]:
+    """A client of a service without users, both in this process."""
+    app = create_app(Settings(database_url=migrated_url))
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 
@@ -111,6 +166,8 @@ def start_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
 
     yield start
     for running in started:
+        running.process.terminate()
+    for running in started:
         running.stop()
 
 
@@ -144,15 +201,3 @@ def wait_until(condition: Callable[[], object]) -> None:
 @pytest.fixture
 def port() -> int:
     return free_port()
-
-
-def free_port() -> int:
-    """A port that nobody listens on, below those that the system itself gives to clients."""
-    while True:
-        port = random.randrange(20_000, 32_768)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port

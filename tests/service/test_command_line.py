@@ -1,7 +1,6 @@
 """``python -m users_service``: what it says and how it ends."""
 
 import socket
-import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -9,6 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from databases import DatabaseURL
+from tests.servers.postgresql import PostgreSQL
+from tests.service.outside import connect
+from users_service import migrations
 from users_service.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,9 +47,9 @@ def test_the_first_line_is_the_address_of_the_page(serve: "Start", tmp_path: Pat
 
 
 def test_a_service_that_is_set_by_the_environment_is_so(
-    serve: "Start", database_url: str, database_file: Path
+    serve: "Start", file_url: str, database_file: Path
 ) -> None:
-    running = serve(USERS_DATABASE_URL=database_url, USERS_PAGE_SIZE="1")
+    running = serve(USERS_DATABASE_URL=file_url, USERS_PAGE_SIZE="1")
     with running.client() as client:
         for name in ("Ada", "Grace"):
             assert client.post("/users", json={"name": name}).status_code == 201
@@ -93,11 +96,11 @@ def test_an_unusable_file_is_told_in_one_line(
 
 
 def test_a_database_from_the_future_is_told_in_one_line(
-    start_process: "Start", database_url: str, database_file: Path
+    start_process: "Start", database_url: str
 ) -> None:
-    assert start_process("migrate", "--database-url", database_url).process.wait(30) == 0
-    with closing(sqlite3.connect(database_file)) as connection, connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    migrations.upgrade(database_url)
+    with closing(connect(database_url)) as connection:
+        connection.cursor().execute("UPDATE alembic_version SET version_num = '9999'")
     status, line = outcome(start_process("migrate", "--database-url", database_url))
     assert status == 1
     assert "9999" in line
@@ -121,34 +124,50 @@ def test_a_bad_setting_is_told_in_one_line(
     assert "secret" not in line
 
 
-def test_a_password_is_not_told_when_the_database_cannot_be_used(start_process: "Start") -> None:
-    url = "postgresql://ada:secret@127.0.0.1:1/users"
-    running = start_process("migrate", "--database-url", url)
-    assert running.process.wait(30) == 1
-    assert "secret" not in running.output.read_text() + running.errors.read_text()
-
-
-def test_migrate_creates_the_schema_and_ends(
-    start_process: "Start", database_url: str, database_file: Path
+@pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg", "mysql", "mysql+aiomysql"])
+def test_a_server_that_is_not_there_is_told_in_one_line_without_the_password(
+    start_process: "Start", port: int, scheme: str
 ) -> None:
+    url = f"{scheme}://ada:secret@127.0.0.1:{port}/users"
+    status, line = outcome(start_process("migrate", "--database-url", url))
+    assert status == 1
+    assert f"{scheme}://ada:********@127.0.0.1:{port}/users cannot be used" in line
+    assert "secret" not in line
+
+
+def test_a_missing_permission_is_told_in_the_words_of_the_server(
+    start_process: "Start", postgresql_server: PostgreSQL
+) -> None:
+    url = DatabaseURL(postgresql_server.create_database("not_mine"))
+    postgresql_server.execute("CREATE ROLE guest LOGIN")
+    status, line = outcome(
+        start_process("migrate", USERS_DATABASE_URL=str(url.replace(username="guest")))
+    )
+    assert status == 1
+    assert "cannot be used: permission denied for schema public. Check" in line
+
+
+def test_migrate_creates_the_schema_and_ends(start_process: "Start", database_url: str) -> None:
     running = start_process("migrate", "--database-url", database_url)
     assert running.process.wait(30) == 0
     assert running.errors.read_text() == ""
-    with closing(sqlite3.connect(database_file)) as connection:
-        assert connection.execute("SELECT count(*) FROM users").fetchone() == (0,)
+    with closing(connect(database_url)) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SELECT count(*) FROM users")
+        assert cursor.fetchone() == (0,)
 
 
 def test_migrate_takes_the_database_of_the_environment(
-    start_process: "Start", database_url: str, database_file: Path
+    start_process: "Start", file_url: str, database_file: Path
 ) -> None:
-    assert start_process("migrate", USERS_DATABASE_URL=database_url).process.wait(30) == 0
+    assert start_process("migrate", USERS_DATABASE_URL=file_url).process.wait(30) == 0
     assert database_file.exists()
 
 
 def test_migrations_at_the_same_moment_do_not_collide(
     start_process: "Start", database_url: str
 ) -> None:
-    all_at_once = [start_process("migrate", "--database-url", database_url) for _ in range(4)]
+    all_at_once = [start_process("migrate", "--database-url", database_url) for _ in range(3)]
     for running in all_at_once:
         assert running.process.wait(30) == 0, running.errors.read_text()
 
@@ -156,12 +175,12 @@ def test_migrations_at_the_same_moment_do_not_collide(
 def test_services_that_start_at_the_same_moment_share_a_file(
     serve: "Start",
     start_process: "Start",
-    database_url: str,
+    file_url: str,
     port: int,
     patience: Callable[[Callable[[], object]], None],
 ) -> None:
-    first = start_process("--port", str(port), "--database-url", database_url)
-    second = serve("--database-url", database_url)
+    first = start_process("--port", str(port), "--database-url", file_url)
+    second = serve("--database-url", file_url)
     patience(first.lines)
     with second.client() as client:
         assert client.post("/users", json={"name": "Ada"}).status_code == 201

@@ -32,6 +32,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.parametrize("kind", ["sqlite"])
 def test_the_page_allows_nothing_inline_and_nothing_from_elsewhere(client: TestClient) -> None:
     response = client.get("/")
     policy = response.headers["content-security-policy"]
@@ -41,6 +42,7 @@ def test_the_page_allows_nothing_inline_and_nothing_from_elsewhere(client: TestC
     assert response.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.parametrize("kind", ["sqlite"])
 @pytest.mark.parametrize(
     ("path", "media_type"),
     [
@@ -412,3 +414,22 @@ def test_a_list_that_cannot_be_loaded_says_why_and_can_be_tried_again(
     page.get_by_role("button", name="Try again").click()
     expect_names(page, "Ada")
     expect(page.get_by_text("The list could not be loaded")).to_be_hidden()
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_the_page_shows_what_a_server_keeps(
+    browser: Browser, serve: "Start", start_process: "Start", database_url: str
+) -> None:
+    # Playwright has an event loop in this thread, so not from here.
+    assert start_process("migrate", "--database-url", database_url).process.wait(30) == 0
+    running = serve("--database-url", database_url)
+    with browser.new_context(base_url=running.address, locale="en") as context:
+        page = context.new_page()
+        page.goto("/")
+        for name in (HOSTILE[0], "👩 李"):
+            page.get_by_label("New user").fill(name)
+            page.get_by_role("button", name="Add").click()
+            expect(page.locator("#status")).to_have_text(f"Added {name}")
+        page.reload()
+        expect_names(page, HOSTILE[0], "👩 李")
+    assert running.stop() == 0

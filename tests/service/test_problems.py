@@ -9,6 +9,9 @@ from starlette.testclient import TestClient
 
 from users_service.body_limit import MAX_BODY_SIZE
 
+# Nothing here is a matter of the database.
+pytestmark = pytest.mark.parametrize("kind", ["sqlite"])
+
 JSON = {"Content-Type": "application/json"}
 
 

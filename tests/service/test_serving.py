@@ -4,16 +4,18 @@ import json
 import re
 import signal
 import socket
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from starlette.testclient import TestClient
+
+from tests.service.outside import locked
+from users_service.app import create_app
+from users_service.settings import Settings
 
 if TYPE_CHECKING:
     from tests.service.conftest import Running, Start
@@ -38,28 +40,27 @@ def test_a_signal_ends_the_service_cleanly(
 
 def test_a_request_in_flight_is_finished_before_the_service_ends(
     serve: "Start",
-    database_url: str,
-    database_file: Path,
+    migrated_url: str,
     patience: Callable[[Callable[[], object]], None],
 ) -> None:
-    running = serve("--database-url", database_url)
+    running = serve("--database-url", migrated_url)
     answers = []
 
     def post() -> None:
-        answers.append(running.client().post("/users", json={"name": "Ada"}))
+        answers.append(client.post("/users", json={"name": "Ada"}))
 
     def refuses() -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", int(running.address.split(":")[2][:-1]))) != 0
 
-    bystander = running.client()
+    client, bystander = running.client(), running.client()
+    assert client.get("/health/live").status_code == 200
     # It is in use only once it is connected: a file that is in use cannot be put into WAL mode.
     patience(lambda: bystander.get("/health/ready").status_code == 200)
-    with closing(sqlite3.connect(database_file, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with locked(migrated_url):
         posting = threading.Thread(target=post)
         posting.start()
-        # There is no telling from outside when the POST waits for the lock. Several questions
+        # There is no telling from here when the POST waits for the lock. Several questions
         # that were asked later, and have been answered, come near enough.
         for _ in range(20):
             assert bystander.get("/health/ready").status_code == 200
@@ -67,16 +68,17 @@ def test_a_request_in_flight_is_finished_before_the_service_ends(
         patience(refuses)
         time.sleep(0.5)  # Long enough for a service that would not wait to end.
         assert not answers
-        other.execute("ROLLBACK")
     posting.join()
     assert [answer.status_code for answer in answers] == [201]
     assert running.stop() == 0
-    with closing(sqlite3.connect(database_file)) as connection:
-        assert connection.execute("SELECT name FROM users").fetchall() == [("Ada",)]
+    assert running.errors.read_text() == ""
+    with TestClient(create_app(Settings(database_url=migrated_url))) as later:
+        assert [user["name"] for user in later.get("/users").json()["users"]] == ["Ada"]
 
 
-def test_several_workers_share_the_work_and_the_database(serve: "Start", database_url: str) -> None:
-    running = serve("--workers", "2", "--database-url", database_url)
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_several_workers_share_the_work_and_the_database(serve: "Start", migrated_url: str) -> None:
+    running = serve("--workers", "2", "--database-url", migrated_url)
     for number in range(10):
         with running.client() as client:
             assert client.post("/users", json={"name": f"user {number}"}).status_code == 201
@@ -122,6 +124,7 @@ def test_a_request_has_an_id_in_the_answer_and_in_the_log(
     assert len(set(ids)) == 2
 
 
+@pytest.mark.parametrize("kind", ["sqlite"])
 @pytest.mark.parametrize(
     ("sent", "is_kept"),
     [

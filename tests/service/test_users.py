@@ -1,6 +1,7 @@
 """The users' part of the API."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,9 +11,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from users_service import migrations, names
+from users_service import names
 from users_service.app import create_app
 from users_service.settings import Settings
+
+# So one kind of them is enough.
+NO_DATABASE_IS_ASKED = pytest.mark.parametrize("kind", ["sqlite"])
 
 
 def add(client: TestClient, *given_names: str) -> list[int]:
@@ -101,6 +105,7 @@ def test_a_taken_name_is_answered_with_409(client: TestClient, taken: str) -> No
     assert listed(client) == ["Ada"]
 
 
+@NO_DATABASE_IS_ASKED
 @pytest.mark.parametrize(
     "name",
     ["", "   ", "x" * 201, "a\nb", "a\x00b", "\u202ea", "a\u2028b", "\u200b", None, 1, ["a"]],
@@ -116,6 +121,7 @@ def test_what_is_no_name_is_answered_with_422(client: TestClient, name: object) 
     assert listed(client) == ["Ada"]
 
 
+@NO_DATABASE_IS_ASKED
 def test_fields_that_nobody_asked_for_are_answered_with_422(client: TestClient) -> None:
     response = client.post("/users", json={"name": "Ada", "admin": True})
     assert response.status_code == 422
@@ -145,6 +151,21 @@ def test_renaming_to_the_name_of_another_user_is_answered_with_409(client: TestC
     assert listed(client) == ["Ada", "Grace"]
 
 
+def test_what_many_want_at_once_only_one_gets(client: TestClient) -> None:
+    def at_once(requests: list[tuple[str, str]], **rest: Any) -> list[int]:
+        with ThreadPoolExecutor(len(requests)) as pool:
+            return sorted(
+                pool.map(lambda each: client.request(*each, **rest).status_code, requests)
+            )
+
+    assert at_once([("POST", "/users")] * 6, json={"name": "Ada"}) == [201] + [409] * 5
+    others = [f"/users/{user_id}" for user_id in add(client, "b", "c", "d", "e", "f", "g")]
+    renaming = [("PATCH", address) for address in others]
+    assert at_once(renaming, json={"name": "Grace"}) == [200] + [409] * 5
+    assert at_once([("DELETE", others[0])] * 6) == [204] + [404] * 5
+    assert len(listed(client)) == 6
+
+
 def test_a_deleted_user_is_gone(client: TestClient) -> None:
     (ada,) = add(client, "Ada")
     response = client.delete(f"/users/{ada}")
@@ -172,6 +193,7 @@ def test_an_unknown_user_is_answered_with_404(client: TestClient, user_id: int) 
         assert response.json()["detail"] == f"There is no user {user_id}."
 
 
+@NO_DATABASE_IS_ASKED
 @pytest.mark.parametrize("user_id", ["0", "-1", str(2**63), "9" * 5000, "ada", "1.5"])
 def test_what_is_no_id_is_answered_with_422(client: TestClient, user_id: str) -> None:
     address = f"/users/{user_id}"
@@ -216,9 +238,8 @@ def test_pages_stay_in_step_while_users_come_and_go(client: TestClient) -> None:
     assert listed(client, after=page["next_after"]) == ["c", "d", "e"]
 
 
-def test_a_page_is_as_long_as_the_settings_say(database_url: str) -> None:
-    migrations.upgrade(database_url)
-    with TestClient(create_app(Settings(database_url=database_url, page_size=2))) as client:
+def test_a_page_is_as_long_as_the_settings_say(migrated_url: str) -> None:
+    with TestClient(create_app(Settings(database_url=migrated_url, page_size=2))) as client:
         add(client, "a", "b", "c")
         assert listed(client) == ["a", "b"]
         assert listed(client, limit=3) == ["a", "b", "c"]
@@ -253,6 +274,7 @@ def test_a_search_has_pages_too(client: TestClient) -> None:
     assert listed(client, q="ann", after=page["next_after"]) == ["hannah"]
 
 
+@NO_DATABASE_IS_ASKED
 @pytest.mark.parametrize(
     "query",
     [

@@ -1,43 +1,43 @@
-"""Alembic runs this file to reach the database."""
-
-from typing import Any
+"""Alembic runs this file to do its work on the connection that it is given."""
 
 import sqlalchemy as sa
 from alembic import context
+from alembic.util import CommandError
 
 from users_service.tables import metadata
 
-
-def migrate(url: sa.URL) -> None:
-    """Run what Alembic asks for in one transaction, so that it happens wholly or not at all."""
-    engine = sa.create_engine(url, poolclass=sa.NullPool)
-    is_sqlite = engine.dialect.name == "sqlite"
-    if is_sqlite:
-        _take_turns(engine)
-    with engine.connect() as connection:
-        context.configure(
-            connection=connection,
-            target_metadata=metadata,
-            # Alembic knows about the others; SQLite has it since _take_turns().
-            transactional_ddl=is_sqlite or None,
-            # SQLite cannot alter most of a table: Alembic then builds a new one beside it.
-            render_as_batch=is_sqlite,
-        )
-        with context.begin_transaction():
-            context.run_migrations()
+_SECONDS_TO_WAIT = 30
+_LOCK = "users_service.migrations"
 
 
-def _take_turns(engine: sa.Engine) -> None:
-    """Lock the file before reading its version: of two starts at once the second finds it done."""
+def migrate(connection: sa.Connection) -> None:
+    """Run what Alembic asks for in the transaction that is open, to be kept wholly or not at all.
 
-    @sa.event.listens_for(engine, "connect")
-    def leave_transactions_to_us(connection: Any, _record: object) -> None:
-        connection.isolation_level = None
-        connection.execute("PRAGMA busy_timeout = 30000")
+    But for MySQL, which commits at every change of a table.
+    """
+    _take_turns(connection)
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        # SQLite cannot alter most of a table: Alembic then builds a new one beside it.
+        render_as_batch=connection.dialect.name == "sqlite",
+    )
+    context.run_migrations()
 
-    @sa.event.listens_for(engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+def _take_turns(connection: sa.Connection) -> None:
+    """Wait, before the version is read: of two starts at once the second finds it done."""
+    if connection.dialect.name == "postgresql":
+        # Until the end of the transaction.
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_SECONDS_TO_WAIT}s'")
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(_LOCK))))
+    elif connection.dialect.name == "mysql":
+        # It warns that it ignores the names of primary keys, and asyncmy would pass that on.
+        connection.exec_driver_sql("SET max_error_count = 0")
+        # Until the end of the connection, for all databases of the server.
+        lock = sa.func.get_lock(_LOCK, _SECONDS_TO_WAIT)
+        if connection.scalar(sa.select(lock)) != 1:
+            raise CommandError(f"another migration has gone on for {_SECONDS_TO_WAIT} seconds")
 
 
-migrate(context.config.attributes["url"])
+migrate(context.config.attributes["connection"])

@@ -2,7 +2,6 @@
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import mysql
 
 revision = "0001"
 down_revision = None
@@ -10,9 +9,6 @@ down_revision = None
 # Types are spelled out here, not taken from tables.py: a migration says what was done on its
 # day, whatever the tables look like later.
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-KEY = sa.String(768).with_variant(
-    mysql.VARCHAR(768, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
-)
 
 
 def upgrade() -> None:
@@ -21,11 +17,13 @@ def upgrade() -> None:
         "users",
         sa.Column("id", ID, nullable=False),
         sa.Column("name", sa.String(200), nullable=False),
-        sa.Column("name_key", KEY, nullable=False),
+        sa.Column("name_key", sa.String(768), nullable=False),
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_users"),
         sa.UniqueConstraint("name_key", name="uq_users_name_key"),
         sqlite_autoincrement=True,
+        mysql_charset="utf8mb4",
+        mysql_collate="utf8mb4_bin",
     )
 
 
