@@ -34,11 +34,16 @@ def test_examples_in_docstrings_are_true(name: str) -> None:
 @pytest.mark.parametrize(
     "code", [pytest.param(code, id=f"{page.name}-{number}") for page, number, code in EXAMPLES]
 )
-def test_examples_in_pages_run(code: str, tmp_path: Path) -> None:
+def test_examples_in_pages_run(
+    code: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    variables = {"PYTHONPATH": str(ROOT)}
+    if "DATABASE_URL" in code:
+        variables["DATABASE_URL"] = request.getfixturevalue("postgresql_server").url
     ran = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, **variables},
         capture_output=True,
         text=True,
         timeout=60,
