@@ -89,6 +89,10 @@ class Link(Protocol):
         """Run a statement without values or rows, such as BEGIN; what the server calls it."""
         ...
 
+    async def settle(self) -> None:
+        """Wait until a statement that was cancelled has stopped."""
+        ...
+
     async def reset(self) -> None:
         """Make the session as good as new. What is open on it is rolled back."""
         ...

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
     from databases.backends.link import Driver, Link
-    from databases.backends.pool import Slot
     from databases.backends.pool_options import PoolOptions
+    from databases.backends.slot import Slot
     from databases.pending import CallSite
     from databases.records import Result
     from databases.statements import Batch, Bound, Statement

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from databases.backends.base import Cursor
     from databases.backends.link import Driver, Link, NetworkCursor
     from databases.backends.network import Begin
-    from databases.backends.pool import Pool, Slot
+    from databases.backends.pool import Pool
+    from databases.backends.slot import Slot
     from databases.pending import CallSite
     from databases.records import Result
     from databases.statements import Batch, Bound
@@ -249,6 +250,7 @@ class NetworkConnection:
                 raise adopted(self._driver, error) from error.__cause__
 
     async def _settle(self, link: Link, sql: str) -> None:
+        await link.settle()
         if link.in_transaction() and sql != "ROLLBACK":
             await link.run("ROLLBACK")
         self._doubtful = False

@@ -12,9 +12,10 @@ import asyncio
 import math
 import random
 import weakref
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 from databases.backends.link import has_news
+from databases.backends.slot import LinkT, Slot
 from databases.backends.waiting import Waiting
 from databases.exceptions import disconnected
 from databases.holding import Holding
@@ -23,11 +24,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Coroutine
 
-    from databases.backends.link import Link
     from databases.backends.pool_options import PoolOptions
     from databases.pending import CallSite
-
-LinkT = TypeVar("LinkT", bound="Link")
 
 _TRUSTED = 1.0
 """Seconds of idleness after which a connection is asked for a sign of life before it is lent."""
@@ -38,29 +36,6 @@ but the event loop may not have come to notice."""
 
 _MENDING = 5.0
 """Seconds that a reset, a sign of life or a farewell may take before a connection is dropped."""
-
-
-class Slot(Generic[LinkT]):
-    """A connection of the pool.
-
-    Args:
-        link: the driver's connection.
-        expires: when it is too old to be lent again, by the clock of the event loop.
-    """
-
-    __slots__ = ("expires", "holding", "idle_since", "lent", "link", "pinned", "tenant")
-
-    def __init__(self, link: LinkT, expires: float) -> None:
-        self.link = link
-        self.expires = expires
-        self.idle_since = 0.0
-        self.lent = False
-        self.holding: Holding | None = None
-        """Who has it, or had it last."""
-        self.pinned = False
-        """Whether it is lent for more than one statement."""
-        self.tenant: weakref.ref[asyncio.Task[Any]] | None = None
-        """The task that has a temporary table in its session; for others it is reset first."""
 
 
 class Pool(Generic[LinkT]):

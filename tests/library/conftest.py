@@ -1,13 +1,18 @@
-"""A connected database for each test: in a file, and in memory."""
+"""A connected database for each test, of every kind: see kinds.py."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from databases import Database
+from tests.library.kinds import ALL, Kind
+from tests.library.places import OnMariaDB, OnPostgreSQL, OnServer, OnSQLite, Place, of_driver
+from tests.library.users import USERS
+from tests.servers.mariadb import MariaDB
+from tests.servers.postgresql import PostgreSQL
 
 
 @pytest.fixture
@@ -20,23 +25,66 @@ def file_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/test.db"
 
 
-@pytest.fixture(params=["file", "memory"])
-def url(request: pytest.FixtureRequest, file_url: str) -> str:
-    return file_url if request.param == "file" else "sqlite://"
-
-
-USERS = "CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR(200) UNIQUE)"
+@pytest.fixture(params=ALL, ids=str)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """The kind of database that the test runs on."""
+    kind: Kind = request.param
+    return kind
 
 
 @pytest.fixture
-async def database(url: str) -> AsyncIterator[Database]:
+def file(file_url: str) -> Place:
+    return OnSQLite(file_url)
+
+
+@pytest.fixture
+def memory() -> Place:
+    return OnSQLite("sqlite://")
+
+
+@pytest.fixture(scope="session")
+def on_postgresql(postgresql_server: PostgreSQL) -> Iterator[OnServer]:
+    place = OnPostgreSQL(postgresql_server)
+    yield place
+    place.close()
+
+
+@pytest.fixture(scope="session")
+def on_mariadb(mariadb_server: MariaDB) -> Iterator[OnServer]:
+    place = OnMariaDB(mariadb_server)
+    yield place
+    place.close()
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, kind: Kind) -> Iterator[Place]:
+    """Where the test's database is: empty, and looked at from outside."""
+    place: Place = request.getfixturevalue(kind.place)
+    yield place
+    place.clear()
+
+
+@pytest.fixture
+def server(place: Place) -> OnServer:
+    """The same, for tests of network databases."""
+    assert isinstance(place, OnServer)
+    return place
+
+
+@pytest.fixture
+def url(kind: Kind, place: Place) -> str:
+    return of_driver(place.url, kind.scheme)
+
+
+@pytest.fixture
+async def database(kind: Kind, url: str) -> AsyncIterator[Database]:
     async with Database(url) as database:
-        await database.execute(USERS)
+        await database.execute(USERS.format(kind.key))
         yield database
 
 
 @pytest.fixture
 async def file_database(file_url: str) -> AsyncIterator[Database]:
     async with Database(file_url) as database:
-        await database.execute(USERS)
+        await database.execute(USERS.format("INTEGER PRIMARY KEY"))
         yield database

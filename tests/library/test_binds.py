@@ -9,18 +9,15 @@ from typing import Any
 
 import pytest
 import sqlalchemy
-from hypothesis import given
-from hypothesis import strategies as st
 from sqlalchemy.exc import ArgumentError, InvalidRequestError
 
 from databases import Database, exceptions
-from databases.backends.sqlite import SQLiteBackend
-from databases.sql_text import TextStatement
-from databases.verbs import Verb, verb_of
+from tests.library.kinds import MARIADB_ONLY, POSTGRESQL_ONLY, SQLITE_ONLY
 
 
-def names(sql: str) -> list[str]:
-    return TextStatement(sql, SQLiteBackend.dialect)._names
+async def keeps_text(database: Database, sql: str, value: object) -> None:
+    values = {"y": 1} if ":y" in sql else None
+    assert await database.fetch_val(sql, values) == value
 
 
 @pytest.mark.parametrize(
@@ -28,27 +25,69 @@ def names(sql: str) -> list[str]:
     [
         ("SELECT ':x'", ":x"),
         ("SELECT 'it''s :x'", "it's :x"),
-        ("SELECT :y /* not :x */ -- nor :x", 1),
-        ('SELECT ":x" FROM (SELECT 2 AS ":x")', 2),
-        ("SELECT `:x` FROM (SELECT 2 AS `:x`)", 2),
-        ("SELECT [:x] FROM (SELECT 2 AS [:x])", 2),
+        ("SELECT 0 + :y /* not :x */ -- nor :x", 1),
         ("SELECT '12:30:59'", "12:30:59"),
         ("SELECT 'a\\:b'", "a:b"),
         ("SELECT '%(x)s %s ?'", "%(x)s %s ?"),
-        ("SELECT :y -- the last line :x", 1),
-        ("SELECT :y + :y", 2),
+        ("SELECT 0 + :y -- the last line :x", 1),
+        ("SELECT 0 + :y + :y", 2),
+        ("SELECT '$1 %s ?' WHERE 1 = :y", "$1 %s ?"),
     ],
 )
 async def test_what_is_quoted_or_a_comment_is_text(
     database: Database, sql: str, value: object
 ) -> None:
-    values = {"y": 1} if ":y" in sql else None
-    assert await database.fetch_val(sql, values) == value
+    await keeps_text(database, sql, value)
 
 
-async def test_a_cast_and_a_word_before_a_colon_are_no_binds() -> None:
-    assert names("SELECT a::int, b[1:2], \\:c, :d") == ["d"]
-    assert names("SELECT ':a'::text, :id::int") == ["id"]
+@SQLITE_ONLY
+@pytest.mark.parametrize(
+    ("sql", "value"),
+    [
+        ('SELECT ":x" FROM (SELECT 2 AS ":x")', 2),
+        ("SELECT `:x` FROM (SELECT 2 AS `:x`)", 2),
+        ("SELECT [:x] FROM (SELECT 2 AS [:x])", 2),
+    ],
+)
+async def test_what_sqlite_quotes_is_text(database: Database, sql: str, value: object) -> None:
+    await keeps_text(database, sql, value)
+
+
+@POSTGRESQL_ONLY
+@pytest.mark.parametrize(
+    ("sql", "value"),
+    [
+        ('SELECT ":x" FROM (SELECT 2 AS ":x") AS a', 2),
+        ("SELECT $$it's :x$$", "it's :x"),
+        ("SELECT $a$ $$ :x $a$", " $$ :x "),
+        (r"SELECT E'it\'s :x'", "it's :x"),
+        ("SELECT '5'::int", 5),
+        ("SELECT (0 + :y)::text", "1"),
+        ("SELECT :y::int", 1),
+        ("SELECT (ARRAY[7, 8, 9])[2:3]", [8, 9]),
+        ("SELECT (ARRAY[7, 8, 9])[:y]", 7),
+        ("SELECT ('{\"a\": 1}'::jsonb ? 'a') AND 1 = :y", True),
+        (r"SELECT 'a backslash\'", "a backslash\\"),
+    ],
+)
+async def test_what_postgresql_quotes_is_text(database: Database, sql: str, value: object) -> None:
+    await keeps_text(database, sql, value)
+
+
+@MARIADB_ONLY
+@pytest.mark.parametrize(
+    ("sql", "value"),
+    [
+        ("SELECT `:x` FROM (SELECT 2 AS `:x`) AS a", 2),
+        ('SELECT ":x"', ":x"),
+        (r"SELECT 'it\'s :x'", "it's :x"),
+        (r'SELECT "a \" :x"', 'a " :x'),
+        ("SELECT 0 + :y # not :x", 1),
+        ("SELECT @a := 1", 1),
+    ],
+)
+async def test_what_mariadb_quotes_is_text(database: Database, sql: str, value: object) -> None:
+    await keeps_text(database, sql, value)
 
 
 VALUES_OF_TYPES: list[tuple[Any, Any]] = [
@@ -64,6 +103,7 @@ VALUES_OF_TYPES: list[tuple[Any, Any]] = [
 ]
 
 
+@SQLITE_ONLY
 @pytest.mark.parametrize(("value", "stored"), VALUES_OF_TYPES)
 async def test_values_of_sql_text_are_stored_as_core_expressions_store_them(
     database: Database, value: object, stored: object
@@ -76,13 +116,28 @@ async def test_values_of_sql_text_are_stored_as_core_expressions_store_them(
 
 
 async def test_names_may_be_in_any_script(database: Database) -> None:
-    assert await database.fetch_val("SELECT :größe || :名前", {"größe": "a", "名前": "b"}) == "ab"
+    await database.execute("INSERT INTO users (name) VALUES (:größe)", {"größe": "名前"})
+    query = "SELECT name FROM users WHERE name = :名前 AND name <> :größe"
+    assert await database.fetch_val(query, {"größe": "a", "名前": "名前"}) == "名前"
 
 
 async def test_values_are_bound_never_pasted(database: Database) -> None:
     hostile = "'); DROP TABLE users; --"
     await database.execute("INSERT INTO users (name) VALUES (:name)", {"name": hostile})
     assert await database.fetch_val("SELECT name FROM users") == hostile
+
+
+CHARACTERS = [*"'\"\\?\n\x7f名🐘", "\\'", "%s", "%(a)s", "%%", ":a", "$1", "' -- "]
+
+
+@pytest.mark.parametrize("value", CHARACTERS)
+async def test_every_character_comes_back_as_it_was(database: Database, value: str) -> None:
+    await database.execute("INSERT INTO users (name) VALUES (:name)", {"name": value})
+    update = "UPDATE users SET name = :name WHERE id = :id"
+    await database.execute_many(update, [{"name": value, "id": 1}])
+    row = await database.fetch_one("SELECT id, name FROM users WHERE name = :name", {"name": value})
+    assert row is not None
+    assert row.name == value
 
 
 async def test_a_missing_value_is_an_error_and_not_null(database: Database) -> None:
@@ -103,51 +158,3 @@ async def test_an_unknown_name_is_an_argument_error_with_the_near_one(database: 
         await database.fetch_all("SELECT 1", {"a": 1})
     with pytest.raises(ArgumentError, match="it has 'a', 'b'"):
         await database.fetch_all("SELECT :a, :b", {"a": 1, "b": 2, "zzz": 3})
-
-
-@given(st.text(alphabet="ab :\\?1_é=(),x", max_size=40))
-def test_outside_quotes_binds_and_text_are_the_same_as_for_sqlalchemy(sql: str) -> None:
-    ours = TextStatement(sql, SQLiteBackend.dialect)
-    theirs = sqlalchemy.text(sql).compile(dialect=SQLiteBackend.dialect.core())
-    assert (ours.sql, ours._names) == (str(theirs), list(theirs.positiontup or ()))
-
-
-@given(st.text(alphabet="'\"`[]-/*:ab \n", max_size=60))
-def test_the_parser_keeps_every_character_of_text_without_binds(sql: str) -> None:
-    statement = TextStatement(sql, SQLiteBackend.dialect)
-    if not statement._names and "\\:" not in sql:
-        assert statement.sql == sql
-
-
-def test_long_hostile_sql_is_parsed_in_reasonable_work() -> None:
-    for unit in ("'", '"', "/*", "--", "(", ":a", "[", "'a", "\\:", "(/*"):
-        sql = unit * (200_000 // len(unit))
-        TextStatement(sql, SQLiteBackend.dialect)
-        verb_of("WITH " + sql)
-
-
-@pytest.mark.parametrize(
-    ("sql", "verb"),
-    [
-        ("SELECT 1", Verb.READ),
-        ("  -- c\n /* d */ (SELECT 1)", Verb.READ),
-        ("VALUES (1)", Verb.READ),
-        ("EXPLAIN DELETE FROM a", Verb.READ),
-        ("insert into a values (1)", Verb.INSERT),
-        ("REPLACE INTO a VALUES (1)", Verb.INSERT),
-        ("UPDATE a SET b = 1", Verb.WRITE),
-        ("DELETE FROM a", Verb.WRITE),
-        ("WITH a AS (SELECT 1) SELECT * FROM a", Verb.READ),
-        ("WITH a AS (SELECT ')' , 'INSERT'), b(c) AS (SELECT 1) DELETE FROM t", Verb.WRITE),
-        ("WITH RECURSIVE a(n) AS (VALUES (1)) INSERT INTO t SELECT n FROM a", Verb.INSERT),
-        ('WITH "insert" AS (SELECT 1) UPDATE t SET x = 1', Verb.WRITE),
-        ("WITH replace AS (SELECT 1) SELECT 1", Verb.READ),
-        ("WITH a AS (SELECT '--') /* so */ -- then\n INSERT INTO t SELECT 1", Verb.INSERT),
-        ("CREATE TABLE a (x)", Verb.OTHER),
-        ("PRAGMA user_version", Verb.OTHER),
-        ("", Verb.OTHER),
-        ("/* unfinished", Verb.OTHER),
-    ],
-)
-def test_the_verb_of_a_statement_is_told_from_its_words(sql: str, verb: Verb) -> None:
-    assert verb_of(sql) is verb

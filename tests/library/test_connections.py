@@ -8,6 +8,7 @@ import sqlite3
 import pytest
 
 from databases import Database, exceptions
+from tests.library.kinds import CONCURRENT, NETWORK_ONLY, SQLITE_ONLY, Kind
 
 
 async def test_a_task_has_one_connection_and_its_children_their_own(database: Database) -> None:
@@ -50,7 +51,9 @@ async def test_it_can_be_handed_to_other_tasks(database: Database) -> None:
         assert transaction.is_active
 
 
-async def test_session_state_is_kept_inside_and_gone_afterwards(file_database: Database) -> None:
+async def test_on_sqlite_session_state_is_kept_inside_and_gone_afterwards(
+    file_database: Database,
+) -> None:
     async with file_database.connection() as connection:
         await connection.execute("PRAGMA case_sensitive_like = ON")
         await connection.execute("CREATE TEMP TABLE mine (x)")
@@ -65,15 +68,42 @@ async def test_session_state_is_kept_inside_and_gone_afterwards(file_database: D
                     await connection.fetch_all(f"SELECT * FROM {gone}")
 
 
-async def test_a_begin_of_the_users_own_is_rolled_back_at_the_end(file_database: Database) -> None:
-    async with file_database.connection() as connection:
+@CONCURRENT
+async def test_a_begin_of_the_users_own_is_rolled_back_at_the_end(database: Database) -> None:
+    async with database.connection() as connection:
         await connection.execute("BEGIN")
         await connection.execute("INSERT INTO users (name) VALUES ('lost')")
         await connection.execute("INSERT INTO users (name) VALUES ('lost too')")
-    async with asyncio.timeout(5), file_database.transaction():
-        assert await file_database.fetch_val("SELECT count(*) FROM users") == 0
+    async with asyncio.timeout(5), database.transaction():
+        assert await database.fetch_val("SELECT count(*) FROM users") == 0
 
 
+@CONCURRENT
+async def test_a_begin_that_nobody_ended_by_a_single_statement_is_rolled_back(
+    kind: Kind, url: str
+) -> None:
+    async with Database(url, **kind.alone) as database:
+        await database.execute("CREATE TABLE a (x INTEGER)")
+        await database.execute("BEGIN")
+        await database.execute("INSERT INTO a VALUES (1)")
+        async with database.transaction(force_rollback=True):
+            assert await database.fetch_val("SELECT count(*) FROM a") == 1
+
+
+@NETWORK_ONLY
+async def test_the_raw_connection_is_the_drivers_own_and_not_lent_again(
+    kind: Kind, database: Database
+) -> None:
+    async with database.connection() as connection:
+        raw = connection.raw_connection
+        assert isinstance(raw, kind.connection)
+        assert connection.raw_connection is raw
+        assert await connection.fetch_val("SELECT 1") == 1
+    async with database.connection() as connection:
+        assert connection.raw_connection is not raw
+
+
+@SQLITE_ONLY
 async def test_the_raw_connection_is_like_aiosqlites(database: Database) -> None:
     async with database.connection() as connection:
         raw = connection.raw_connection
@@ -95,6 +125,7 @@ async def test_the_raw_connection_is_like_aiosqlites(database: Database) -> None
         assert await raw.execute_insert("INSERT INTO a VALUES (5)") == (5,)
 
 
+@SQLITE_ONLY
 async def test_the_raw_connection_reaches_all_of_sqlite3(database: Database) -> None:
     async with database.connection() as connection:
         raw = connection.raw_connection

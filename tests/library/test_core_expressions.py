@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import decimal
-import enum
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,14 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, CompileError, InvalidRequestError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.schema import CreateTable, DropTable
+from sqlalchemy.schema import DropTable
 
 from databases import Database, exceptions
-
-
-class Colour(enum.Enum):
-    RED = 1
-    GREEN = 2
+from tests.library.kinds import SQLITE_ONLY, Kind
 
 
 class Shouted(sa.TypeDecorator[str]):
@@ -52,20 +45,7 @@ notes = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("user_id", sa.ForeignKey("users.id")),
-    sa.Column("text", Shouted),
-)
-types = sa.Table(
-    "types",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("moment", sa.DateTime),
-    sa.Column("day", sa.Date),
-    sa.Column("amount", sa.Numeric(10, 2)),
-    sa.Column("flag", sa.Boolean),
-    sa.Column("data", sa.JSON),
-    sa.Column("colour", sa.Enum(Colour)),
-    sa.Column("blob", sa.LargeBinary),
-    sa.Column("uuid", sa.Uuid),
+    sa.Column("text", Shouted(200)),
 )
 counter = iter(range(1, 1000))
 defaults = sa.Table(
@@ -75,17 +55,17 @@ defaults = sa.Table(
     sa.Column("a", sa.Integer, default=7),
     sa.Column("b", sa.Integer, default=lambda: next(counter)),
     sa.Column("c", sa.Integer, default=double_of_a),
-    sa.Column("d", sa.String, default=sa.func.lower("SQL")),
-    sa.Column("e", sa.String, server_default="server"),
+    sa.Column("d", sa.String(20), default=sa.func.lower("SQL")),
+    sa.Column("e", sa.String(20), server_default="server"),
     sa.Column("f", sa.Integer, onupdate=lambda: 99),
 )
 
 
 @pytest.fixture
-async def database(url: str) -> AsyncIterator[Database]:
+async def database(kind: Kind, url: str) -> AsyncIterator[Database]:
     async with Database(url) as database:
-        for table in metadata.sorted_tables:
-            await database.execute(CreateTable(table))
+        for element in kind.ddl(metadata.sorted_tables):
+            await database.execute(element)
         yield database
 
 
@@ -106,7 +86,7 @@ async def test_values_for_a_select_are_its_binds(database: Database) -> None:
     assert row is not None
     assert row.id == 1
     assert await database.fetch_one(query, {"name": "Grace"}) is None
-    assert await database.fetch_val(sa.text("SELECT :a"), {"a": 5}) == 5
+    assert await database.fetch_val(sa.text("SELECT 0 + :a"), {"a": 5}) == 5
 
 
 async def test_values_of_an_update_may_be_binds_of_its_where(database: Database) -> None:
@@ -198,43 +178,8 @@ async def test_every_row_of_many_gets_its_own_defaults(database: Database) -> No
     assert rows[1].b == rows[0].b + 1
     await database.execute(defaults.insert().values([{"a": 10}, {"a": 20}]))
     await database.execute(defaults.insert(), [{"a": 30}, {"a": 40}])
-    rows = await database.fetch_all(defaults.select().where(defaults.c.id > 3))
+    rows = await database.fetch_all(defaults.select().where(defaults.c.a > 9).order_by("id"))
     assert [row.c for row in rows] == [20, 40, 60, 80]
-
-
-async def test_values_have_their_types(database: Database) -> None:
-    import uuid
-
-    values = {
-        "moment": datetime.datetime(2026, 11, 22, 10, 11, 12, 345),
-        "day": datetime.date(2026, 11, 22),
-        "amount": decimal.Decimal("12.50"),
-        "flag": True,
-        "data": {"list": [1, None, "é"]},
-        "colour": Colour.GREEN,
-        "blob": b"\x00\xff",
-        "uuid": uuid.UUID(int=5),
-    }
-    await database.execute(types.insert(), values)
-    row = await database.fetch_one(types.select())
-    assert row is not None
-    assert {name: row[name] for name in values} == values
-    # Decoded once: every way to read a value gives the same one.
-    assert row._mapping["data"] is row["data"] is row.data is row[types.c.data]
-    assert row["data"] in list(row.values())
-    by_value = types.select().where(types.c.uuid == values["uuid"])
-    assert await database.fetch_val(by_value, column="flag") is True
-
-
-async def test_type_decorators_see_every_value_once(database: Database) -> None:
-    await database.execute(notes.insert(), {"text": "hello"})
-    await database.execute(notes.insert(), {"text": 5})
-    await database.execute(notes.insert(), {"text": None})
-    rows = await database.fetch_all(notes.select().order_by(notes.c.id))
-    assert [row.text for row in rows] == ["<HELLO>", "<5>", None]
-    assert await database.fetch_val("SELECT text FROM notes WHERE id = 1") == "HELLO"
-    found = await database.fetch_all(notes.select().where(notes.c.text.in_(["hello", "x"])))
-    assert len(found) == 1
 
 
 async def test_columns_of_a_join_with_the_same_name_are_told_apart(database: Database) -> None:
@@ -293,9 +238,10 @@ async def test_returning_gives_its_columns(database: Database) -> None:
     row = await database.fetch_one(insert, {"name": "Ada"})
     assert row is not None
     assert (row[users.c.id], row.name) == (1, "Ada")
-    assert await database.execute(insert, {"name": "Grace"}) == 2
+    assert await database.fetch_val(insert, {"name": "Grace"}) == 2
 
 
+@SQLITE_ONLY
 async def test_an_upsert_returns_the_id_only_of_a_new_row(database: Database) -> None:
     from sqlalchemy.dialects.sqlite import insert
 
@@ -309,7 +255,7 @@ async def test_an_upsert_returns_the_id_only_of_a_new_row(database: Database) ->
 
 async def test_ddl_elements_run(database: Database) -> None:
     await database.execute(DropTable(notes))
-    await database.execute(sa.DDL("CREATE TABLE made (x)"))  # type: ignore[no-untyped-call]
+    await database.execute(sa.DDL("CREATE TABLE made (x INTEGER)"))  # type: ignore[no-untyped-call]
     assert await database.fetch_val("SELECT count(*) FROM made") == 0
 
 
@@ -352,23 +298,25 @@ async def test_mapped_classes_can_be_selected(database: Database) -> None:
     assert dict(row) == {"id": 1, "name": "Ada"}
 
 
+class Only(sa.sql.expression.ColumnElement[int]):
+    inherit_cache = True
+
+
+@compiles(Only, "sqlite", "postgresql", "mysql", "mariadb")
+def write(element: object, compiler: object, **options: object) -> str:
+    return "missing_function()"
+
+
 async def test_an_expression_that_only_the_dialect_can_write_keeps_its_error(
     database: Database,
 ) -> None:
-    class Only(sa.sql.expression.ColumnElement[int]):
-        inherit_cache = True
-
-    @compiles(Only, "sqlite")
-    def write(element: object, compiler: object, **options: object) -> str:
-        return "missing_function()"
-
-    with pytest.raises(exceptions.OperationalError, match="missing_function") as caught:
+    with pytest.raises(exceptions.DriverError, match=r"(?i)missing_function") as caught:
         await database.fetch_all(sa.select(Only()))
     assert "SQL: <Select>" in caught.value.__notes__
 
 
-async def test_an_error_shows_the_sql_of_the_expression(database: Database) -> None:
+async def test_an_error_shows_the_sql_of_the_expression(kind: Kind, database: Database) -> None:
     missing = sa.table("missing", sa.column("x"))
-    with pytest.raises(exceptions.OperationalError) as caught:
+    with pytest.raises(kind.missing_table) as caught:
         await database.fetch_all(sa.select(missing.c.x))
     assert "SQL: SELECT missing.x FROM missing" in caught.value.__notes__

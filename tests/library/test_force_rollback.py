@@ -3,45 +3,51 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
 
 import pytest
 
 from databases import Database
+from tests.library.kinds import CONCURRENT, Kind
+from tests.library.users import INSERT, USERS, count
 
-INSERT = "INSERT INTO users (name) VALUES (:name)"
+pytestmark = CONCURRENT
 
 
 @pytest.fixture
-async def database(file_database: Database) -> AsyncIterator[Database]:
-    async with Database(file_database.url, force_rollback=True) as database:
+async def outside(kind: Kind, url: str) -> AsyncIterator[Database]:
+    """A database that keeps what is written."""
+    async with Database(url) as outside:
+        await outside.execute(USERS.format(kind.key))
+        yield outside
+
+
+@pytest.fixture
+async def database(outside: Database) -> AsyncIterator[Database]:
+    async with Database(outside.url, force_rollback=True) as database:
         yield database
 
 
-async def count(database: Database) -> int:
-    return int(await database.fetch_val("SELECT count(*) FROM users"))
-
-
 async def test_nothing_is_kept_and_every_task_sees_it_until_then(
-    database: Database, file_database: Database
+    database: Database, outside: Database
 ) -> None:
     await database.execute(INSERT, {"name": "Ada"})
     async with database.transaction():
         await database.execute(INSERT, {"name": "Grace"})
     assert await asyncio.create_task(count(database)) == 2
-    assert [row.name async for row in database.iterate("SELECT name FROM users")] == [
+    query = "SELECT name FROM users ORDER BY id"
+    assert [row.name async for row in database.iterate(query)] == [
         "Ada",
         "Grace",
     ]
     await database.disconnect()
-    assert await count(file_database) == 0
+    assert await count(outside) == 0
     await database.connect()
     assert await count(database) == 0
 
 
-async def test_it_can_be_switched_on_for_a_block(file_database: Database) -> None:
-    database = Database(file_database.url)
+async def test_it_can_be_switched_on_for_a_block(outside: Database) -> None:
+    database = Database(outside.url)
     with database.force_rollback():
         async with database:
             await database.execute(INSERT, {"name": "Ada"})
@@ -49,7 +55,7 @@ async def test_it_can_be_switched_on_for_a_block(file_database: Database) -> Non
     async with database:
         assert await count(database) == 0
         await database.execute(INSERT, {"name": "Grace"})
-    assert await count(file_database) == 1
+    assert await count(outside) == 1
 
 
 async def test_everybody_shares_one_connection(database: Database) -> None:
@@ -120,29 +126,24 @@ async def test_other_tasks_work_inside_a_transaction_around_a_test(database: Dat
     task.cancel()
 
 
-async def test_disconnect_rolls_back_what_is_open(
-    database: Database, file_database: Database
-) -> None:
+async def test_disconnect_rolls_back_what_is_open(database: Database, outside: Database) -> None:
     await database.transaction()
     await database.execute(INSERT, {"name": "Ada"})
     await database.disconnect()
-    assert await count(file_database) == 0
+    assert await count(outside) == 0
 
 
 async def test_another_connection_may_write_before_the_first_query(
-    database: Database, file_database: Database
+    database: Database, outside: Database
 ) -> None:
-    other = sqlite3.connect(file_database.url.database, timeout=1)
-    other.execute("INSERT INTO users (name) VALUES ('other')")
-    other.commit()
-    other.close()
+    await outside.execute(INSERT, {"name": "other"})
     assert await count(database) == 1
 
 
 async def test_two_tasks_that_connect_at_once_are_both_rolled_back(
-    file_database: Database,
+    outside: Database,
 ) -> None:
-    database = Database(file_database.url, force_rollback=True)
+    database = Database(outside.url, force_rollback=True)
 
     async def connect_and_write(name: str) -> None:
         await database.connect()
@@ -150,4 +151,4 @@ async def test_two_tasks_that_connect_at_once_are_both_rolled_back(
 
     await asyncio.gather(connect_and_write("a"), connect_and_write("b"))
     await database.disconnect()
-    assert await count(file_database) == 0
+    assert await count(outside) == 0

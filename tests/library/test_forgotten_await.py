@@ -11,7 +11,7 @@ import warnings
 import anyio
 import pytest
 
-from databases import Database, Pending
+from databases import Database, Pending, exceptions
 from databases.exceptions import ForgottenAwaitError
 
 query = "SELECT 1 as number"
@@ -115,7 +115,7 @@ async def test_a_task_of_it_can_be_shown(database: Database) -> None:
 
 async def test_errors_come_through_a_task(database: Database) -> None:
     task = asyncio.create_task(database.fetch_val("SELECT * FROM missing"))
-    with pytest.raises(Exception, match="no such table"):
+    with pytest.raises(exceptions.DriverError, match="missing"):
         await task
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from databases import Database, exceptions
+from tests.library.kinds import SQLITE_ONLY
 
 INSERT = "INSERT INTO users (id, name) VALUES (:id, :name)"
 LONG = """INSERT INTO users (name) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
@@ -159,6 +160,7 @@ async def test_where_the_commit_fails_everybody_is_told_and_nothing_stays(
     assert await insert(file_database, 1) == 1
 
 
+@SQLITE_ONLY
 async def test_one_that_is_cancelled_while_it_waits_does_not_run(database: Database) -> None:
     async with database.transaction():
         tasks = [asyncio.create_task(insert(database, number)) for number in range(1, 11)]

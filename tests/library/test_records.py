@@ -13,6 +13,7 @@ import sqlalchemy
 from fastapi.testclient import TestClient
 
 from databases import Database, Record
+from tests.library.kinds import Kind
 
 
 async def one(database: Database, sql: str) -> Record:
@@ -66,8 +67,14 @@ async def test_what_is_missing_is_named_with_what_is_there(database: Database) -
     assert not hasattr(row, "nmae")
 
 
-async def test_columns_may_have_the_names_of_methods(database: Database) -> None:
-    row = await one(database, 'SELECT 1 AS count, 2 AS "index", 3 AS keys, 4 AS "values"')
+def selected(kind: Kind, **columns: object) -> str:
+    """A query of one row with these columns."""
+    shown = [f"{value!r} AS {kind.quote(name)}" for name, value in columns.items()]
+    return f"SELECT {', '.join(shown)}"
+
+
+async def test_columns_may_have_the_names_of_methods(kind: Kind, database: Database) -> None:
+    row = await one(database, selected(kind, count=1, index=2, keys=3, values=4))
     assert [row.count, row.index, getattr(row, "values")] == [1, 2, 4]  # noqa: B009
     # dict(row) calls keys(), so that one stays a method.
     assert list(row.keys()) == ["count", "index", "keys", "values"]
@@ -76,6 +83,18 @@ async def test_columns_may_have_the_names_of_methods(database: Database) -> None
     assert list(row) == ["count", "index", "keys", "values"]
     assert row[2] == 3
     assert isinstance(row, Record)
+
+
+async def test_columns_of_an_expression_may_have_the_names_of_methods(database: Database) -> None:
+    columns = [sqlalchemy.literal(number).label(name) for number, name in enumerate(METHODS)]
+    row = await database.fetch_one(sqlalchemy.select(*columns))
+    assert row is not None
+    assert dict(row) == {"count": 0, "index": 1, "keys": 2, "values": 3, "items": 4}
+    assert [row[column] for column in columns] == [row[name] for name in METHODS] == list(range(5))
+    assert (row.count, row.index, getattr(row, "values"), row.items) == (0, 1, 3, 4)  # noqa: B009
+
+
+METHODS = ("count", "index", "keys", "values", "items")
 
 
 async def test_of_columns_with_one_name_the_last_has_it(database: Database) -> None:
@@ -125,25 +144,26 @@ async def test_pydantic_reads_a_record_by_its_attributes(database: Database) -> 
     assert User(**row) == User(id=1, name="Ada")
 
 
-@pytest.mark.parametrize("sql", ["SELECT 1 AS id, 'Ada' AS name", "SELECT 1 AS keys, 2 AS items"])
-def test_fastapi_answers_with_records_as_json_objects(sql: str) -> None:
-    database = Database("sqlite://")
+@pytest.mark.parametrize("columns", [{"id": 1, "name": "Ada"}, {"keys": 1, "items": 2}])
+def test_fastapi_answers_with_records_as_json_objects(
+    kind: Kind, url: str, columns: dict[str, object]
+) -> None:
+    database = Database(url)
     app = fastapi.FastAPI(lifespan=database.lifespan)
 
     @app.get("/one", response_model=None)
     async def one_row() -> object:
-        return await database.fetch_one(sql)
+        return await database.fetch_one(selected(kind, **columns))
 
     @app.get("/all", response_model=None)
     async def all_rows() -> object:
-        return await database.fetch_all(sql)
+        return await database.fetch_all(selected(kind, **columns))
 
     @app.get("/model", response_model=list[User])
     async def models() -> object:
         return await database.fetch_all("SELECT 1 AS id, 'Ada' AS name, 3 AS hidden")
 
-    expected = {"id": 1, "name": "Ada"} if "Ada" in sql else {"keys": 1, "items": 2}
     with TestClient(app) as client:
-        assert client.get("/one").json() == expected
-        assert client.get("/all").json() == [expected]
+        assert client.get("/one").json() == columns
+        assert client.get("/all").json() == [columns]
         assert client.get("/model").json() == [{"id": 1, "name": "Ada"}]

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
-import sqlite3
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from databases import Database, Transaction, exceptions
-
-INSERT = "INSERT INTO users (name) VALUES (:name)"
-
-
-async def count(database: Database) -> int:
-    return int(await database.fetch_val("SELECT count(*) FROM users"))
-
-
-async def writes_at_once(database: Database) -> None:
-    """Fail unless the writer is free."""
-    async with asyncio.timeout(5), database.transaction():
-        await database.execute(INSERT, {"name": "free"})
-    await database.execute("DELETE FROM users WHERE name = 'free'")
+from tests.library.kinds import (
+    CONCURRENT,
+    NETWORK_ONLY,
+    ON_POSTGRESQL,
+    ON_SQLITE,
+    POSTGRESQL_ONLY,
+    Kind,
+    Network,
+    on,
+)
+from tests.library.places import OnServer
+from tests.library.users import INSERT, USERS, count, writes_at_once
 
 
 async def test_a_block_commits_at_its_end(database: Database) -> None:
@@ -137,54 +135,53 @@ async def test_a_block_ended_by_hand_inside_may_end(database: Database) -> None:
 
 DEFERRED = """CREATE TABLE children (
     id INTEGER PRIMARY KEY, parent INTEGER REFERENCES users (id) DEFERRABLE INITIALLY DEFERRED)"""
+ORPHAN = "INSERT INTO children (id, parent) VALUES (1, 77)"
 
 
-async def test_a_failed_commit_rolls_back_and_frees_the_connection(database: Database) -> None:
-    await database.execute(DEFERRED)
-    for by_hand in (False, True):
-        async with database.connection() as connection:
-            await connection.execute("PRAGMA foreign_keys = ON")
+@on([*ON_SQLITE, *ON_POSTGRESQL])
+@pytest.mark.parametrize("by_hand", [False, True])
+async def test_a_failed_commit_rolls_back_and_frees_the_connection(
+    kind: Kind, url: str, by_hand: bool
+) -> None:
+    async with Database(url, **kind.alone, **kind.strict) as database:
+        await database.execute(USERS.format(kind.key))
+        await database.execute(DEFERRED)
+        for _ in range(3):
             if by_hand:
-                transaction = await connection.transaction()
-                await connection.execute("INSERT INTO children (parent) VALUES (77)")
-                with pytest.raises(sqlite3.IntegrityError):
+                transaction = await database.transaction()
+                await database.execute(ORPHAN)
+                with pytest.raises(exceptions.IntegrityError) as caught:
                     await transaction.commit()
             else:
                 with pytest.raises(exceptions.IntegrityError) as caught:
-                    async with connection.transaction():
-                        await connection.execute("INSERT INTO children (parent) VALUES (77)")
-                assert "SQL: COMMIT" in caught.value.__notes__
-                assert "test_transactions.py" in caught.value.__notes__[1]
-            assert await connection.fetch_val("SELECT count(*) FROM children") == 0
-        await writes_at_once(database)
-
-
-async def test_a_begin_that_fails_frees_the_connection(file_url: str) -> None:
-    file = file_url.removeprefix("sqlite:///")
-    async with Database(file_url, timeout=0.05) as database:
-        await database.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, name)")
-        with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            for _ in range(3):
-                with pytest.raises(exceptions.OperationalError, match="database is locked"):
                     async with database.transaction():
-                        pytest.fail("the transaction began")
+                        await database.execute(ORPHAN)
+            assert "SQL: COMMIT" in caught.value.__notes__
+            assert "test_transactions.py" in "".join(caught.value.__notes__)
+            assert await database.fetch_val("SELECT count(*) FROM children") == 0
         await writes_at_once(database)
 
 
-async def test_what_follows_in_a_transaction_that_sqlite_rolled_back_does_not_run(
-    database: Database,
+@CONCURRENT
+async def test_a_transaction_whose_options_are_wrong_frees_the_connection(
+    kind: Kind, url: str
 ) -> None:
-    await database.execute(INSERT, {"name": "Ada"})
-    with pytest.raises(exceptions.TransactionStateError, match="SQLite has rolled it back") as e:
-        async with database.transaction():
-            await database.execute(INSERT, {"name": "Grace"})
-            with pytest.raises(sqlite3.IntegrityError):
-                await database.execute("INSERT OR ROLLBACK INTO users (name) VALUES ('Ada')")
-            await database.execute(INSERT, {"name": "Emmy"})
-    assert isinstance(e.value, sqlite3.OperationalError)
+    async with Database(url, **kind.alone) as database:
+        await database.execute(USERS.format(kind.key))
+        wrong: list[dict[str, Any]] = [{"isolation": "wrong"}, {"colour": "red"}]
+        for options in wrong:
+            with pytest.raises(exceptions.UnknownOptionError):
+                async with database.transaction(**options):
+                    pytest.fail("the transaction began")
+            with pytest.raises(exceptions.UnknownOptionError):
+                await database.transaction(**options)
+            await writes_at_once(database)
+
+
+async def test_a_commit_executed_as_sql_is_told(database: Database) -> None:
     with pytest.raises(exceptions.TransactionStateError, match="executed as SQL"):
         async with database.transaction():
+            await database.execute(INSERT, {"name": "Ada"})
             await database.execute("COMMIT")
     assert await count(database) == 1
     await writes_at_once(database)
@@ -207,135 +204,13 @@ async def test_a_transaction_that_nobody_ends_is_rolled_back_with_a_warning(
     assert await count(database) == 0
 
 
-async def test_fifty_tasks_that_read_and_then_write_lose_nothing(file_database: Database) -> None:
-    await file_database.execute(INSERT, {"name": "0"})
-
-    async def increment() -> None:
-        async with file_database.transaction():
-            value = int(await file_database.fetch_val("SELECT name FROM users"))
-            await asyncio.sleep(0)
-            await file_database.execute("UPDATE users SET name = :n", {"n": str(value + 1)})
-
-    await asyncio.gather(*[increment() for _ in range(50)])
-    assert await file_database.fetch_val("SELECT name FROM users") == "50"
-
-
-async def test_transactions_get_the_writer_in_the_order_in_which_they_asked(
-    database: Database,
-) -> None:
-    order: list[int] = []
-
-    async def write(number: int) -> None:
-        async with database.transaction():
-            order.append(number)
-            await asyncio.sleep(0)
-
-    await asyncio.gather(*[write(number) for number in range(20)])
-    assert order == list(range(20))
-
-
-async def test_nobody_sees_what_is_not_committed(file_database: Database) -> None:
-    async with file_database.transaction():
-        await file_database.execute(INSERT, {"name": "Ada"})
-        assert await count(file_database) == 1
-        # A child task does not inherit the transaction, and reads while it is open.
-        assert await asyncio.create_task(count(file_database)) == 0
-    assert await count(file_database) == 1
-
-
-async def test_in_memory_a_read_waits_for_another_tasks_transaction(url: str) -> None:
-    async with Database("sqlite://") as database:
-        await database.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, name)")
-        transaction = await database.transaction()
-        await database.execute(INSERT, {"name": "lost"})
-        reading = asyncio.create_task(count(database))
-        await asyncio.sleep(0.01)
-        assert not reading.done()
-        await transaction.rollback()
-        assert await reading == 0
-
-
-async def test_waiting_too_long_names_who_holds_the_writer(file_url: str) -> None:
-    async with Database(f"{file_url}?timeout=0.05") as database:
-        await database.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, name)")
-        async with database.transaction():
-            await database.execute(INSERT, {"name": "Ada"})
-            waiting = asyncio.create_task(database.execute(INSERT, {"name": "Grace"}))
-            await asyncio.wait([waiting])
-        with pytest.raises(exceptions.WaitTimeoutError) as caught:
-            await waiting
-        message = str(caught.value)
-        assert isinstance(caught.value, TimeoutError)
-        # What is ready to meet a locked database is ready for this.
-        assert isinstance(caught.value, sqlite3.OperationalError)
-        assert "waited 0.05 s" in message
-        assert message.count("test_transactions.py") == 2
-        assert f"Its last SQL: {INSERT.replace(':name', '?')}" in message
-        await writes_at_once(database)
-
-
-async def test_a_task_that_would_wait_for_itself_is_told_at_once(file_database: Database) -> None:
-    from databases.connection import Connection
-
-    handed_over: list[Connection] = []
-
-    async def parent() -> None:
-        async with file_database.connection() as connection:
-            handed_over.append(connection)
-            await asyncio.sleep(0.05)
-
-    task = asyncio.create_task(parent())
-    await asyncio.sleep(0.01)
-    async with file_database.transaction():
-        with pytest.raises(exceptions.StateError, match="wait for itself"):
-            await handed_over[0].execute(INSERT, {"name": "Ada"})
-    await task
-
-
-async def test_a_task_that_is_awaited_inside_the_transaction_it_waits_for_is_told_at_once(
-    database: Database,
-) -> None:
-    async def write() -> int:
-        return int(await database.execute(INSERT, {"name": "Ada"}))
-
-    async def begin() -> None:
-        async with database.transaction():
-            pass
-
-    async def further_down() -> None:
-        await asyncio.gather(write())
-
-    for awaited in (
-        lambda: asyncio.create_task(write()),
-        lambda: asyncio.gather(asyncio.sleep(0), write()),
-        lambda: asyncio.gather(begin()),
-        lambda: asyncio.gather(asyncio.create_task(further_down())),
-    ):
-        with pytest.raises(exceptions.StateError, match="would wait for ever") as caught:
-            async with database.transaction():
-                await awaited()
-        assert str(caught.value).count("test_transactions.py") == 1
-    await asyncio.sleep(0)
-    # One that is only started inside waits until the transaction has ended.
+@CONCURRENT
+async def test_nobody_sees_what_is_not_committed(database: Database) -> None:
     async with database.transaction():
-        started = asyncio.create_task(write())
-        await asyncio.sleep(0.01)
-    assert await started == 1
-    # On the transaction's own connection they can run side by side.
-    async with database.connection() as connection, connection.transaction():
-        inserts = [connection.execute(INSERT, {"name": name}) for name in ("Grace", "Joan")]
-        assert await asyncio.gather(*inserts) == [2, 3]
-
-
-async def test_execute_many_does_not_run_in_a_transaction_that_sqlite_rolled_back(
-    database: Database,
-) -> None:
-    await database.execute(INSERT, {"name": "Ada"})
-    with pytest.raises(exceptions.TransactionStateError, match="SQLite has rolled it back"):
-        async with database.transaction():
-            with pytest.raises(exceptions.IntegrityError):
-                await database.execute("INSERT OR ROLLBACK INTO users (name) VALUES ('Ada')")
-            await database.execute_many(INSERT, [{"name": "Grace"}, {"name": "Joan"}])
+        await database.execute(INSERT, {"name": "Ada"})
+        assert await count(database) == 1
+        # A child task does not inherit the transaction, and reads while it is open.
+        assert await asyncio.create_task(count(database)) == 0
     assert await count(database) == 1
 
 
@@ -372,23 +247,6 @@ async def test_a_task_whose_time_ran_out_in_a_transaction_may_begin_another_at_o
             assert await count(database) == 0
 
 
-async def test_a_waiting_transaction_that_is_cancelled_is_passed_over(database: Database) -> None:
-    order: list[int] = []
-
-    async def write(number: int) -> None:
-        async with database.transaction():
-            order.append(number)
-            await asyncio.sleep(0.01)
-
-    tasks = [asyncio.create_task(write(number)) for number in range(4)]
-    await asyncio.sleep(0)
-    tasks[1].cancel()
-    tasks[2].cancel()
-    await asyncio.wait(tasks)
-    assert order == [0, 3]
-    await writes_at_once(database)
-
-
 async def test_a_transaction_may_be_left_in_another_task_than_it_was_entered_in(
     database: Database,
 ) -> None:
@@ -415,29 +273,54 @@ async def test_a_transaction_may_be_left_in_another_task_than_it_was_entered_in(
     await writes_at_once(database)
 
 
-async def test_a_readonly_transaction_reads_a_snapshot_and_cannot_write(
-    file_database: Database,
+@POSTGRESQL_ONLY
+async def test_committing_what_postgresql_has_rolled_back_is_told(
+    kind: Kind, database: Database
 ) -> None:
-    async with file_database.transaction(readonly=True):
-        assert await count(file_database) == 0
-        await asyncio.create_task(_write(file_database))
-        assert await count(file_database) == 0
-        with pytest.raises(exceptions.OperationalError, match="readonly"):
-            await file_database.execute(INSERT, {"name": "Grace"})
-    assert await count(file_database) == 1
-    await writes_at_once(file_database)
-
-
-async def _write(database: Database) -> None:
     await database.execute(INSERT, {"name": "Ada"})
-
-
-async def test_options_that_sqlite_lacks_are_errors(database: Database) -> None:
-    with pytest.raises(exceptions.UnknownOptionError, match="no isolation level 'read_committed'"):
-        async with database.transaction(isolation="read_committed"):
-            pytest.fail("the transaction began")
-    with pytest.raises(exceptions.UnknownOptionError, match="no option 'deferrable'"):
-        await database.transaction(deferrable=True)
-    async with database.transaction(isolation="serializable"):
-        await database.execute(INSERT, {"name": "Ada"})
+    with pytest.raises(exceptions.TransactionStateError, match="nothing of it was kept"):
+        async with database.transaction():
+            await database.execute(INSERT, {"name": "Grace"})
+            with pytest.raises(kind.unique):
+                await database.execute(INSERT, {"name": "Ada"})
+    assert await count(database) == 1
+    transaction = await database.transaction()
+    with pytest.raises(kind.missing_table):
+        await database.fetch_all("SELECT * FROM missing")
+    with pytest.raises(exceptions.TransactionStateError, match="# a savepoint"):
+        await transaction.commit()
     await writes_at_once(database)
+
+
+async def test_after_a_statement_that_failed_in_a_savepoint_the_transaction_goes_on(
+    kind: Kind, database: Database
+) -> None:
+    await database.execute(INSERT, {"name": "Ada"})
+    async with database.transaction():
+        for _ in range(2):
+            with pytest.raises(kind.unique):
+                async with database.transaction():
+                    await database.execute(INSERT, {"name": "Grace"})
+                    await database.execute(INSERT, {"name": "Ada"})
+        await database.execute(INSERT, {"name": "Grace"})
+        async with database.transaction(), database.transaction():
+            await database.execute(INSERT, {"name": "Joan"})
+    assert await count(database) == 3
+
+
+@NETWORK_ONLY
+async def test_a_session_that_the_server_ended_frees_the_connection_of_its_transaction(
+    kind: Network, url: str, server: OnServer
+) -> None:
+    async with Database(url, **kind.alone) as database:
+        await database.execute(USERS.format(kind.key))
+        for at_begin in (True, False):
+            with pytest.raises(exceptions.DriverError):
+                async with database.connection() as connection:
+                    if at_begin:
+                        server.end_session(await connection.fetch_val(kind.session))
+                    async with connection.transaction():
+                        await connection.execute(INSERT, {"name": "Ada"})
+                        server.end_session(await connection.fetch_val(kind.session))
+            await writes_at_once(database)
+        assert await count(database) == 0

@@ -251,6 +251,9 @@ class MySQLLink:
         cursor = await self.raw.cursor()
         await cursor.execute(sql)
 
+    async def settle(self) -> None:
+        """A connection whose statement is cancelled is closed."""
+
     async def reset(self) -> None:
         """Make the session as good as new."""
         if self._stream is not None and self._stream.is_open:

@@ -162,7 +162,7 @@ class AsyncpgLink:
     ) -> tuple[_Prepared, Any]:
         self.sent = False
         if self._is_stopping():
-            await self._stopped()
+            await self.settle()
         prepared = self._prepared.get(statement.sql)
         if prepared is None or self._schema_changes != self._driver.schema_changes:
             prepared = await self._prepare(statement)
@@ -243,7 +243,7 @@ class AsyncpgLink:
     async def run(self, sql: str) -> Any:
         """Run a statement without values or rows; the server's word for what it did."""
         if self._is_stopping():
-            await self._stopped()
+            await self.settle()
         self.sent = True
         known: Any = self.raw
         if sql not in ("COMMIT", "ROLLBACK"):
@@ -259,18 +259,19 @@ class AsyncpgLink:
 
     async def reset(self) -> None:
         """Make the session as good as new."""
-        if self._is_stopping():
-            await self._stopped()
+        await self.settle()
         if self.in_transaction():
             await self.run("ROLLBACK")
         await self.raw.execute(sql.RESET)
 
-    async def _stopped(self) -> None:
+    async def settle(self) -> None:
         """Wait until a statement that was cancelled has stopped.
 
         asyncpg asks the server once. Where that comes before the server has begun with the
         statement nobody hears it, and so it is asked again.
         """
+        if not self._is_stopping():
+            return
         stopping = asyncio.ensure_future(self.raw.execute("SELECT 1"))
         try:
             while not (await asyncio.wait([stopping], timeout=_ASK_AGAIN))[0]:

@@ -309,6 +309,9 @@ class PsycopgLink:
         tag: str | None = cursor.statusmessage
         return tag
 
+    async def settle(self) -> None:
+        """Nothing is left to wait for: psycopg waits before it passes a cancellation on."""
+
     async def reset(self) -> None:
         """Make the session as good as new."""
         await self.run(f"ROLLBACK; {sql.RESET}" if self.in_transaction() else sql.RESET)

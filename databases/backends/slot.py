@@ -1,0 +1,38 @@
+"""A connection of the pool, and what the pool knows of it."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, Generic, TypeVar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
+
+    from databases.backends.link import Link
+    from databases.holding import Holding
+
+LinkT = TypeVar("LinkT", bound="Link")
+
+
+class Slot(Generic[LinkT]):
+    """A connection of the pool.
+
+    Args:
+        link: the driver's connection.
+        expires: when it is too old to be lent again, by the clock of the event loop.
+    """
+
+    __slots__ = ("expires", "holding", "idle_since", "lent", "link", "pinned", "tenant")
+
+    def __init__(self, link: LinkT, expires: float) -> None:
+        self.link = link
+        self.expires = expires
+        self.idle_since = 0.0
+        self.lent = False
+        self.holding: Holding | None = None
+        """Who has it, or had it last."""
+        self.pinned = False
+        """Whether it is lent for more than one statement."""
+        self.tenant: weakref.ref[asyncio.Task[Any]] | None = None
+        """The task that has a temporary table in its session; for others it is reset first."""

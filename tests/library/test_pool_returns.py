@@ -1,0 +1,368 @@
+"""What becomes of a connection that comes back: lent again, reset, replaced, closed."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from databases import exceptions
+from databases.statements import Batch, Statement
+from tests.library.fake_links import (
+    Clock,
+    Ended,
+    FakeServer,
+    Gone,
+    bound,
+    connected,
+    here,
+    lent,
+    opened,
+    run,
+    settled,
+)
+
+SELECT = "SELECT 1"
+UPDATE = "UPDATE users SET id = 2"
+SET = "SET search_path = secret"
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeServer]:
+    with FakeServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def clock() -> AsyncIterator[Clock]:
+    with Clock(asyncio.get_running_loop()) as clock:
+        yield clock
+
+
+async def test_a_statement_that_leaves_nothing_costs_no_reset(fake: FakeServer) -> None:
+    backend = await connected(fake)
+    for text in (SELECT, UPDATE, "INSERT INTO users (id) VALUES (1)", SELECT):
+        await run(backend, text)
+    assert fake.calls == [f"{text} 1" for text in (SELECT, UPDATE, fake.calls[2][:-2], SELECT)]
+
+
+@pytest.mark.parametrize("text", [SET, "LISTEN news", "SELECT pg_advisory_lock(1)", "BEGIN"])
+async def test_after_any_other_the_session_is_reset_before_anybody_has_it(
+    fake: FakeServer, text: str
+) -> None:
+    backend = await connected(fake, max_size=1)
+    await asyncio.gather(run(backend, text), run(backend, SELECT))
+    assert fake.calls == [f"{text} 1", "reset 1", f"{SELECT} 1"]
+
+
+async def test_a_failed_statement_that_leaves_nothing_costs_no_reset(fake: FakeServer) -> None:
+    backend = await connected(fake)
+    fake.errors = {UPDATE: [ValueError()], SET: [ValueError()]}
+    for text in (UPDATE, SET, SELECT):
+        try:
+            await run(backend, text)
+        except ValueError:
+            await settled()
+    assert fake.calls == [f"{UPDATE} 1", f"{SET} 1", "reset 1", f"{SELECT} 1"]
+
+
+async def test_after_a_cancelled_statement_the_session_is_reset(fake: FakeServer) -> None:
+    backend = await connected(fake, max_size=1)
+    fake.gates[SELECT] = asyncio.Event()
+    task = asyncio.create_task(run(backend, SELECT))
+    await settled()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await run(backend, UPDATE) == 1
+    assert fake.calls == [f"{SELECT} 1", "reset 1", f"{UPDATE} 1"]
+
+
+async def test_a_connection_held_for_harmless_statements_costs_no_reset(
+    fake: FakeServer,
+) -> None:
+    backend = await connected(fake, max_size=1)
+    for texts in ([SELECT, UPDATE], [SELECT, SET], [SELECT]):
+        connection = await backend.acquire(here())
+        for text in texts:
+            await connection.execute(bound(text), here())
+        connection.release()
+    resets = [number for number, call in enumerate(fake.calls) if call == "reset 1"]
+    assert resets == [4]
+
+
+async def test_a_transaction_left_open_is_rolled_back_by_the_reset(fake: FakeServer) -> None:
+    backend = await connected(fake, max_size=1)
+    connection = await backend.acquire(here())
+    await connection.begin({}, here(), lazy=False)
+    connection.release()
+    await run(backend, SELECT)
+    assert fake.calls == ["BEGIN 1", "reset 1", f"{SELECT} 1"]
+
+
+async def test_the_drivers_own_connection_once_handed_out_is_not_lent_again(
+    fake: FakeServer,
+) -> None:
+    backend = await connected(fake, max_size=1)
+    connection = await backend.acquire(here())
+    assert connection.raw is fake.links[0]
+    connection.release()
+    assert await run(backend, SELECT) == 2
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_one_that_cannot_be_reset_is_replaced(
+    fake: FakeServer, clock: Clock, hangs: bool
+) -> None:
+    backend = await connected(fake, max_size=1)
+    if hangs:
+        fake.gates["reset"] = asyncio.Event()
+    else:
+        fake.errors["reset"] = [ValueError("no")]
+    await run(backend, SET)
+    task = asyncio.create_task(run(backend, SELECT))
+    await settled()
+    assert task.done() is not hangs
+    await clock.forward(5.1)
+    assert await task == 2
+    assert len(fake.open) == 1
+
+
+async def test_a_temporary_table_is_kept_for_the_next_statements_of_its_task_alone(
+    fake: FakeServer,
+) -> None:
+    backend = await connected(fake)
+    create = "CREATE TEMP TABLE t (id int)"
+    for text in (create, UPDATE, SELECT):
+        await run(backend, text)
+    assert fake.calls == [f"{create} 1", f"{UPDATE} 1", f"{SELECT} 1"]
+    await asyncio.create_task(run(backend, SELECT))
+    assert fake.calls[3:] == ["reset 1", f"{SELECT} 1"]
+    await run(backend, SELECT)
+    assert fake.calls[5:] == [f"{SELECT} 1"]
+
+
+async def test_a_temporary_table_is_not_kept_while_others_wait(fake: FakeServer) -> None:
+    backend = await connected(fake, max_size=1)
+    create = "CREATE TEMP TABLE t (id int)"
+    await asyncio.gather(run(backend, create), run(backend, SELECT))
+    assert fake.calls == [f"{create} 1", "reset 1", f"{SELECT} 1"]
+
+
+# Connections that break.
+
+
+def breaks(fake: FakeServer, text: str, *errors: BaseException) -> None:
+    fake.breaking.add(text)
+    fake.errors[text] = list(errors)
+
+
+@pytest.mark.parametrize("text", [SELECT, SET, "CALL procedure()"])
+async def test_what_never_reached_the_server_is_run_again(fake: FakeServer, text: str) -> None:
+    backend = await connected(fake)
+    fake.links[0].closed = True
+    assert await run(backend, text) == 2
+
+
+async def test_what_may_have_reached_it_is_an_error_that_says_so(fake: FakeServer) -> None:
+    backend = await connected(fake)
+    breaks(fake, UPDATE, Gone())
+    with pytest.raises(Gone) as caught:
+        await run(backend, UPDATE)
+    assert "whether it was done is not known" in caught.value.__notes__[0]
+    assert await run(backend, UPDATE) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "again"),
+    [(SELECT, True), (UPDATE, True), ("CALL procedure()", False), ("VACUUM", False)],
+)
+async def test_what_the_server_gave_up_is_run_again_if_it_is_a_transaction_of_its_own(
+    fake: FakeServer, text: str, again: bool
+) -> None:
+    backend = await connected(fake)
+    breaks(fake, text, Ended())
+    if again:
+        assert await run(backend, text) == 2
+    else:
+        with pytest.raises(Ended) as caught:
+            await run(backend, text)
+        assert "is not known" in caught.value.__notes__[0]
+
+
+async def test_it_is_run_again_once_not_for_ever(fake: FakeServer) -> None:
+    """Whoever ends a session because of what it runs must not find it run again and again."""
+    backend = await connected(fake)
+    breaks(fake, SELECT, *[Ended() for _ in range(50)])
+    with pytest.raises(Ended):
+        await run(backend, SELECT)
+    assert len(fake.calls) == 2
+
+
+async def test_a_server_that_only_hangs_up_is_not_tried_for_ever(fake: FakeServer) -> None:
+    backend = await connected(fake)
+    connect = backend._driver.connect
+
+    async def closed() -> Any:
+        link = await connect()
+        link.terminate()
+        return link
+
+    backend._pool._connect = closed  # type: ignore[union-attr]
+    fake.links[0].closed = True
+    with pytest.raises(Gone):
+        await run(backend, SELECT)
+    assert len(fake.links) < 20
+
+
+async def test_a_broken_connection_gives_its_place_to_who_waits(fake: FakeServer) -> None:
+    backend = await connected(fake, max_size=1)
+    breaks(fake, UPDATE, Gone())
+    results = await asyncio.gather(
+        run(backend, UPDATE), run(backend, SELECT), run(backend, SELECT), return_exceptions=True
+    )
+    assert isinstance(results[0], Gone)
+    assert list(results[1:]) == [2, 2]
+
+
+async def test_many_rows_of_many_statements_are_one_transaction(fake: FakeServer) -> None:
+    backend = await connected(fake, max_size=1)
+    texts = [f"INSERT INTO users (id) VALUES ({number})" for number in range(3)]
+    batches = [Batch(Statement(text), [()]) for text in texts]
+    await backend.execute_many(batches, here())
+    assert fake.calls == ["BEGIN 1", *[f"{text} 1" for text in texts], "COMMIT 1"]
+    fake.errors[texts[2]] = [ValueError()]
+    del fake.calls[:]
+    with pytest.raises(ValueError):  # noqa: PT011
+        await backend.execute_many(batches, here())
+    await run(backend, SELECT)
+    assert fake.calls == [
+        "BEGIN 1", *[f"{text} 1" for text in texts], "reset 1", f"{SELECT} 1"
+    ]  # fmt: skip
+
+
+# The end.
+
+
+async def test_closing_waits_for_single_statements_and_ends_what_is_held(
+    fake: FakeServer,
+) -> None:
+    backend = await connected(fake, max_size=3)
+    fake.gates[SELECT] = asyncio.Event()
+    single = asyncio.create_task(run(backend, SELECT))
+    await settled()
+    connection = await backend.acquire(here())
+    await run(backend, UPDATE)
+    closing = asyncio.create_task(backend.disconnect())
+    await settled()
+    assert [link.closed for link in fake.links] == [False, True, True]
+    assert not closing.done()
+    fake.gates[SELECT].set()
+    assert await single == 1
+    await closing
+    assert not fake.open
+    with pytest.raises(Gone):
+        await connection.execute(bound(SELECT), here())
+    connection.release()
+    with pytest.raises(exceptions.NotConnectedError):
+        await run(backend, SELECT)
+
+
+async def test_closing_does_not_wait_for_ever(fake: FakeServer, clock: Clock) -> None:
+    backend = await connected(fake, pool_timeout=7)
+    fake.gates[SELECT] = asyncio.Event()
+    single = asyncio.create_task(run(backend, SELECT))
+    await settled()
+    closing = asyncio.create_task(backend.disconnect())
+    await settled()
+    await clock.forward(6.9)
+    assert not closing.done()
+    await clock.forward(0.2)
+    await closing
+    assert not fake.open
+    single.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await single
+
+
+async def test_who_waits_is_sent_home_by_closing(fake: FakeServer) -> None:
+    backend = await connected(fake, max_size=1)
+    held = await backend.acquire(here())
+    waiting = [asyncio.create_task(run(backend, SELECT)) for _ in range(3)]
+    await settled()
+    await backend.disconnect()
+    for result in await asyncio.gather(*waiting, return_exceptions=True):
+        assert isinstance(result, exceptions.NotConnectedError)
+    held.release()
+    assert not fake.open
+
+
+async def test_who_was_just_handed_a_connection_is_sent_home_by_closing(
+    fake: FakeServer,
+) -> None:
+    pool = await opened(fake, max_size=1)
+    (slot,) = await lent(pool, 1)
+    waiting = asyncio.create_task(pool.acquire(here()))
+    await settled()
+    closing = asyncio.create_task(pool.close())
+    pool.give_back(slot)
+    results = await asyncio.gather(waiting, closing, return_exceptions=True)
+    assert isinstance(results[0], exceptions.NotConnectedError)
+    await settled()
+    assert fake.counts(pool) == (0, 0, 0)
+
+
+async def test_what_is_being_opened_while_it_closes_is_closed_too(fake: FakeServer) -> None:
+    backend = await connected(fake, max_size=2)
+    await backend.acquire(here())
+    fake.gates["connect"] = asyncio.Event()
+    opening = asyncio.create_task(run(backend, SELECT))
+    await settled()
+    closing = asyncio.create_task(backend.disconnect())
+    await settled()
+    fake.gates["connect"].set()
+    with pytest.raises(exceptions.NotConnectedError):
+        await opening
+    await closing
+    assert not fake.open
+
+
+async def test_closing_that_is_cancelled_closes_all_the_same(fake: FakeServer) -> None:
+    backend = await connected(fake)
+    fake.gates["close"] = asyncio.Event()
+    closing = asyncio.create_task(backend.disconnect())
+    await settled()
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    fake.gates["close"].set()
+    await settled()
+    assert not fake.open
+    await backend.disconnect()
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_one_that_cannot_be_told_goodbye_is_closed(
+    fake: FakeServer, clock: Clock, hangs: bool
+) -> None:
+    backend = await connected(fake)
+    if hangs:
+        fake.gates["close"] = asyncio.Event()
+    else:
+        fake.errors["close"] = [ValueError()]
+    closing = asyncio.create_task(backend.disconnect())
+    await settled()
+    await clock.forward(5.1)
+    await closing
+    assert not fake.open
+
+
+async def test_what_nobody_refers_to_any_more_is_closed(fake: FakeServer) -> None:
+    backend = await connected(fake, min_size=3)
+    await run(backend, SELECT)
+    del backend
+    gc.collect()
+    assert not fake.open
