@@ -34,9 +34,7 @@ def test_examples_in_docstrings_are_true(name: str) -> None:
 @pytest.mark.parametrize(
     "code", [pytest.param(code, id=f"{page.name}-{number}") for page, number, code in EXAMPLES]
 )
-def test_examples_in_pages_run(
-    code: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_examples_in_pages_run(code: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     variables = {"PYTHONPATH": str(ROOT)}
     if "DATABASE_URL" in code:
         variables["DATABASE_URL"] = request.getfixturevalue("postgresql_server").url

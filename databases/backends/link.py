@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import select
-import socket
 from typing import Any, Protocol
 
 from databases.backends.base import Cursor
@@ -16,10 +14,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from databases.records import Result
     from databases.statements import Batch, Bound
-
-
-_READ = 65_536
-"""Bytes."""
 
 
 class NetworkCursor(Cursor, Protocol):
@@ -130,36 +124,6 @@ class Driver(Protocol):
         ...
 
 
-def read_less_at_once(transport: Any) -> None:
-    """Have a transport of asyncio's offer less than 256 KB to each read of its socket.
-
-    So much memory the C library maps for each read and unmaps after it, which took a fifth to a
-    third of the CPU time of a short query.
-    """
-    if hasattr(transport, "max_size"):
-        transport.max_size = _READ
-
-
 def adopted(driver: Driver, error: BaseException) -> BaseException:
     """Make an error of a driver or the network ours as well; ours are so already."""
     return error if isinstance(error, DatabaseError) else driver.adopted(error)
-
-
-def shut(transport: Any) -> None:
-    """End a connection whose event loop is closed, and with it what would close the socket."""
-    try:
-        transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # it is closed already
-
-
-def has_news(link: Link) -> bool:
-    """Whether something came on an idle connection: its end, and the server's last words."""
-    descriptor = link.fileno()
-    if descriptor < 0:
-        return True
-    if not hasattr(select, "poll"):  # Windows
-        return bool(select.select([descriptor], [], [], 0)[0])
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(0))

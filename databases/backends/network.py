@@ -19,16 +19,15 @@ from databases.verbs import Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from databases.backends.link import Driver, Link
     from databases.backends.pool_options import PoolOptions
     from databases.backends.slot import Slot
+    from databases.backends.transactions import Begin
     from databases.pending import CallSite
     from databases.records import Result
     from databases.statements import Batch, Bound, Statement
-
-    Begin = Callable[[Mapping[str, Any]], Sequence[str]]
 
 T = TypeVar("T")
 

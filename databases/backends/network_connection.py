@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from databases.backends.base import Cursor
     from databases.backends.link import Driver, Link, NetworkCursor
-    from databases.backends.network import Begin
     from databases.backends.pool import Pool
     from databases.backends.slot import Slot
+    from databases.backends.transactions import Begin
     from databases.pending import CallSite
     from databases.records import Result
     from databases.statements import Batch, Bound
@@ -37,6 +37,8 @@ _BROKEN_AT_COMMIT = (
     "known. Look before you run it again."
 )
 
+
+_MANY = "databases_batches"
 
 _ENDS = re.compile(r"\s*(?:COMMIT|ROLLBACK(?!\s+(?:WORK\s+)?TO\b))\b", re.I)
 """What ends a transaction where it is executed as SQL."""
@@ -95,17 +97,20 @@ class NetworkConnection:
         """Run all rows of all batches, or none of them."""
 
         async def all_of_them(link: Link) -> None:
-            if len(batches) == 1 or link.in_transaction():
-                for batch in batches:
-                    await link.execute_many(batch)
+            if len(batches) == 1:
+                await link.execute_many(batches[0])
                 return
-            await link.run("BEGIN")
+            inside = link.in_transaction()
+            await link.run(f"SAVEPOINT {_MANY}" if inside else "BEGIN")
             try:
                 for batch in batches:
                     await link.execute_many(batch)
-                await link.run("COMMIT")
-            except BaseException:
-                self._doubtful = True
+                await link.run(f"RELEASE SAVEPOINT {_MANY}" if inside else "COMMIT")
+            except BaseException as error:
+                if not inside:
+                    self._doubtful = True
+                elif isinstance(error, Exception) and link.in_transaction():
+                    await link.run(f"ROLLBACK TO SAVEPOINT {_MANY}")
                 raise
 
         await self._user_runs(batches[0].statement.sql, all_of_them)

@@ -14,8 +14,8 @@ import random
 import weakref
 from typing import Any, Generic
 
-from databases.backends.link import has_news
 from databases.backends.slot import LinkT, Slot
+from databases.backends.sockets import has_news
 from databases.backends.waiting import Waiting
 from databases.exceptions import disconnected
 from databases.holding import Holding
@@ -249,7 +249,7 @@ class Pool(Generic[LinkT]):
         if self._now() > slot.expires:
             self._drop(slot)
             return False
-        fit = not (link.is_closed() or (idle > _LOOKED_AT and has_news(link)))
+        fit = not (link.is_closed() or (idle > _LOOKED_AT and has_news(link.fileno())))
         if fit and (idle > _TRUSTED or others):
             try:
                 async with asyncio.timeout(_MENDING):

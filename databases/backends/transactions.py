@@ -8,8 +8,11 @@ from databases.exceptions import UnknownOptionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
+
+    Begin = Callable[[Mapping[str, Any]], Sequence[str]]
+    """Gives the statements that begin a transaction with some options."""
 
 
 class TransactionOptions(NamedTuple):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import aiomysql
 from pymysql.err import MySQLError, OperationalError
 
-from databases.backends.link import read_less_at_once
 from databases.backends.mysql.driver import MySQLDriver, MySQLLink
+from databases.backends.sockets import read_less_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,9 +7,9 @@ import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from databases.backends.cursors import FetchedCursor
-from databases.backends.link import has_news, shut
 from databases.backends.mysql import faults
 from databases.backends.mysql.cursors import StreamingCursor
+from databases.backends.sockets import has_news, shut
 from databases.exceptions import TransactionStateError
 from databases.records import Result, Shape
 from databases.verbs import Verb
@@ -308,7 +308,7 @@ class MySQLLink:
         stream, self._stream = self._stream, None
         if stream is not None:
             await stream.keep_the_rest()
-        if self.is_closed() or has_news(self):
+        if self.is_closed() or has_news(self.fileno()):
             # Nothing comes from MySQL that was not asked for, but its end.
             self.terminate()
             self.sent = False

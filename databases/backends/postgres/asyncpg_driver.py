@@ -10,12 +10,12 @@ import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
 from databases.backends.cursors import FetchedCursor
-from databases.backends.link import read_less_at_once, shut
 from databases.backends.postgres import sql
 from databases.backends.postgres.cursors import PostgresCursor
 from databases.backends.postgres.faults import adopted_by_state, unreachable
 from databases.backends.postgres.json_text import decode_in_core, decoded
 from databases.backends.postgres.rows import PostgresRecord
+from databases.backends.sockets import read_less_at_once, shut
 from databases.exceptions import DataError, InterfaceError, adopt
 from databases.records import Result
 from databases.statements import LONGEST_KEPT, Kept

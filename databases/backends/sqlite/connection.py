@@ -13,7 +13,7 @@ from databases.backends.sqlite import work
 from databases.backends.sqlite.cursors import FIRST, SQLiteCursor
 from databases.backends.sqlite.jobs import Kind
 from databases.backends.sqlite.raw import RawConnection
-from databases.exceptions import UnknownOptionError
+from databases.backends.transactions import TransactionOptions
 from databases.records import Result
 from databases.statements import Bound
 from databases.verbs import Verb
@@ -174,7 +174,9 @@ class SQLiteConnection:
 
     async def begin(self, options: Mapping[str, Any], site: CallSite, *, lazy: bool) -> None:
         """Begin a transaction that can write from its start, or one that reads a snapshot."""
-        readonly = _readonly(options)
+        readonly = TransactionOptions.read(
+            options, name="SQLite", known=("isolation", "readonly"), levels=("SERIALIZABLE",)
+        ).readonly
         waits = not (readonly or lazy)
         if waits or self._shared:
             self._turn = await self._turns.take(site)
@@ -265,23 +267,3 @@ class SQLiteConnection:
         turn, self._turn = self._turn, None
         if turn is not None:
             self._turns.give(turn)
-
-
-def _readonly(options: Mapping[str, Any]) -> bool:
-    """Read what SQLite has of the options of a transaction.
-
-    Raises:
-        UnknownOptionError: for others, and for an isolation level that SQLite does not have.
-    """
-    stray = sorted(options.keys() - {"isolation", "readonly"})
-    if stray:
-        raise UnknownOptionError(
-            f"A transaction on SQLite has no option {stray[0]!r}: it has isolation and readonly."
-        )
-    isolation = options.get("isolation")
-    if isolation is not None and str(isolation).lower() != "serializable":
-        raise UnknownOptionError(
-            f"SQLite has no isolation level {isolation!r}: its transactions are always "
-            "'serializable'. Leave isolation= out, or write isolation='serializable'."
-        )
-    return bool(options.get("readonly", False))
