@@ -80,7 +80,7 @@ class Connection(Queries):
         Args:
             force_rollback: roll back at the end of the block, whatever happened.
             **options: the backend's. SQLite: ``readonly``, ``isolation="serializable"``.
-                PostgreSQL: ``isolation``, ``readonly``, ``deferrable``.
+                PostgreSQL: ``isolation``, ``readonly``, ``deferrable``; MySQL: the first two.
         """
         return Transaction(lambda: self, CallSite.of(sys._getframe(1)), force_rollback, options)
 

@@ -31,13 +31,18 @@ class Database(Queries):
     """A database, used from any number of tasks at once.
 
     Args:
-        url: its address, such as ``"sqlite:///./test.db"``; ``"sqlite://"`` is one in memory.
+        url: its address, such as ``"sqlite:///./test.db"`` or
+            ``"postgresql://user:password@host/name"``; ``"sqlite://"`` is one in memory.
         force_rollback: keep nothing: all tasks share one connection and one transaction, which is
             rolled back at disconnect. For tests.
         **options: the backend's; they win over the options in the URL. SQLite: ``timeout`` (30),
             the longest time to wait for another's transaction, in seconds; ``journal_mode``
             ("wal"), ``synchronous`` ("full"), ``foreign_keys`` (off), ``readers`` (5),
             ``cache_size`` (pages, negative: KiB), ``mmap_size`` (bytes); see docs/sqlite.md.
+            PostgreSQL and MySQL: ``min_size`` (1) and ``max_size`` (10), connections;
+            ``pool_timeout`` (30), how long to wait for one, in seconds; ``max_waiting`` (0: any
+            number); ``max_lifetime`` (3600) and ``max_idle`` (300), seconds;
+            ``statement_cache_size`` (100; 0 for pgbouncer); see docs/servers.md.
 
     Raises:
         InvalidURLError: (a ``TypeError``) where ``url`` is not an address.
@@ -141,7 +146,7 @@ class Database(Queries):
         Args:
             force_rollback: roll back at the end of the block, whatever happened.
             **options: the backend's. SQLite: ``readonly``, ``isolation="serializable"``.
-                PostgreSQL: ``isolation``, ``readonly``, ``deferrable``.
+                PostgreSQL: ``isolation``, ``readonly``, ``deferrable``; MySQL: the first two.
 
         Example:
             >>> import asyncio, databases
