@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Mapping, Sequence, ValuesView
+from collections.abc import ItemsView, KeysView, Mapping, Sequence, ValuesView
 from typing import Any, NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, KeysView
+    from collections.abc import Callable, Iterator
 
     Processor = Callable[[Any], Any]
     Columns = Callable[[Any], int | None]
@@ -149,7 +149,7 @@ class Record:
 
     def keys(self) -> KeysView[str]:
         """The column names, in order."""
-        return dict.fromkeys(self._shape.names).keys()
+        return _Keys(self)
 
     def values(self) -> list[Any]:
         """The values, in the order of the columns."""
@@ -240,6 +240,11 @@ class _RecordMapping(Mapping[Any, Any]):
 
     def __repr__(self) -> str:
         return repr(dict(self))
+
+
+class _Keys(KeysView[str]):
+    def __init__(self, record: Record) -> None:
+        self._mapping = record
 
 
 class _Values(ValuesView[Any]):

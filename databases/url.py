@@ -49,16 +49,15 @@ class DatabaseURL:
                 'write Database("sqlite:///./test.db")'
             )
         self._text = str(url)
-        try:
-            self.components = urlsplit(self._text)
-            _ = self.components.port
-        except ValueError as error:
-            # urlsplit's own message can quote the network location, and so a password.
+        components = _split(self._text)
+        if components is None:
+            # Not as the context of urlsplit's own error: that can quote a password.
             raise InvalidURLError(
                 "The host or port of the database URL cannot be read: "
                 "write scheme://user:password@host:5432/name, an IPv6 address in brackets, "
                 "and percent-encode reserved characters in user name and password"
-            ) from (None if self._text.count("@") else error)
+            )
+        self.components = components
 
     @property
     def scheme(self) -> str:
@@ -199,6 +198,16 @@ class DatabaseURL:
 
     def __hash__(self) -> int:
         return hash(self._text)
+
+
+def _split(text: str) -> SplitResult | None:
+    """Split a URL; None where its host or port cannot be read."""
+    try:
+        components = urlsplit(text)
+        _ = components.port
+    except ValueError:
+        return None
+    return components
 
 
 def _unsplit(components: SplitResult) -> str:

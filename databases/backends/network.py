@@ -113,9 +113,7 @@ class NetworkBackend:
             return
         connection = await self.acquire(site)
         try:
-            await connection.begin({}, site, lazy=False)
             await connection.execute_many(batches, site)
-            await connection.commit()
         finally:
             connection.release()
 

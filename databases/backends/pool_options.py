@@ -45,17 +45,17 @@ class PoolOptions:
             value = given.pop(theirs, None)
             if value is not None:
                 # There 0 and -1 stand for "never".
-                given.setdefault(ours, value if _number(theirs, value, -1) > 0 else math.inf)
+                given.setdefault(ours, value if number(theirs, value, -1) > 0 else math.inf)
         defaults = cls()
         values: dict[str, Any] = {}
         for name in cls.__dataclass_fields__:
             if name not in given:
                 continue
-            number = _number(name, given.pop(name), 0)
+            value = number(name, given.pop(name), 0)
             whole = isinstance(getattr(defaults, name), int)
-            if whole and number % 1:
-                raise UnknownOptionError(f"The option {name} is a whole number, not {number}")
-            values[name] = int(number) if whole else number
+            if whole and value % 1:
+                raise UnknownOptionError(f"The option {name} is a whole number, not {value}")
+            values[name] = int(value) if whole else value
         # Who asks for fewer connections than we keep, or for more, means both ends.
         values.setdefault("min_size", min(defaults.min_size, values.get("max_size", 1)))
         values.setdefault("max_size", max(defaults.max_size, values["min_size"]))
@@ -71,14 +71,19 @@ class PoolOptions:
 _ALIASES = {"max_inactive_connection_lifetime": "max_idle", "pool_recycle": "max_lifetime"}
 
 
-def _number(name: str, value: Any, least: float) -> float:
+def number(name: str, value: Any, least: float) -> float:
+    """Read the value of an option that is a number.
+
+    Raises:
+        UnknownOptionError: where it is none, or less than ``least``.
+    """
     try:
-        number = float(value)
+        read = float(value)
     except (TypeError, ValueError):
-        number = math.nan
-    if not number >= least:
+        read = math.nan
+    if not read >= least:
         raise UnknownOptionError(
             f"The option {name} is a number from {least:g} on, not {value!r}: "
             "write for example postgresql://...?min_size=1&max_size=20"
         )
-    return number
+    return read

@@ -102,6 +102,7 @@ def test_an_unreadable_url_does_not_show_its_password(wrong: str) -> None:
         DatabaseURL(wrong)
     assert "secret" not in str(caught.value)
     assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
 
 
 parts = st.text(min_size=1, max_size=20).filter(lambda s: s.isprintable() and "\\" not in s)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from databases.backends.cursors import FetchedCursor
 from databases.backends.mysql import faults
+from databases.backends.mysql.arguments import checked, in_pieces
 from databases.backends.mysql.cursors import StreamingCursor
 from databases.backends.sockets import has_news, shut
 from databases.exceptions import TransactionStateError
@@ -40,10 +42,13 @@ _INSIDE = (
 )
 """What begins an execute_many, keeps it, and undoes it: alone, and inside a transaction."""
 
-_RETURNING = re.compile(r"\bRETURNING\b", re.I)
-
-_AT_ONCE = 500
-"""Statements that are sent at once, where the server cannot be given all rows for one."""
+_PLAIN_VALUES = re.compile(
+    r"\s*(?:INSERT|REPLACE)\b[^%]*\bVALUES\s*\(\s*%s(?:\s*,\s*%s)*\s*\)"
+    r"\s*(?:ON\s+DUPLICATE\s+KEY\s[^%]*)?;?\s*\Z",
+    re.I,
+)
+"""An INSERT that both drivers can repeat for many rows: with all of its binds in one row of values,
+and nothing that it returns."""
 
 
 class MySQLDriver:
@@ -79,13 +84,28 @@ class MySQLDriver:
         raise NotImplementedError
 
     async def _opened(self, link: type[MySQLLink]) -> MySQLLink:
-        connection = await self._connect(**self._arguments)
+        # The drivers' own limit ends when the socket is connected.
+        async with asyncio.timeout(self.options.connect_timeout):
+            connection = await self._connect(**self._arguments)
         self.server_version = connection.get_server_info()
-        return link(connection, self)
+        opened = link(connection, self)
+        try:
+            if "ssl" in self._arguments and opened.is_in_the_clear():
+                raise self.gone(faults.NO_TLS, "The server offers no TLS, and ssl=true asks for it")
+            for statement in self.options.after_connect(connection):
+                await opened.run(statement)
+        except BaseException:
+            opened.terminate()
+            raise
+        return opened
 
     def adopted(self, error: BaseException) -> BaseException:
         """Make an error of the driver ours as well."""
         return faults.adopted(error, self._error, self.options.shown)
+
+    def is_its_own(self, error: BaseException) -> bool:
+        """Whether an error is of the driver's."""
+        return isinstance(error, self._error)
 
     def is_undone(self, error: BaseException) -> bool:
         """The server does not say whether it had done the statement."""
@@ -153,6 +173,10 @@ class MySQLLink:
     def _transport(self) -> Any:
         raise NotImplementedError
 
+    def is_in_the_clear(self) -> bool:
+        """Whether it is not encrypted."""
+        return self._transport().get_extra_info("ssl_object") is None
+
     def _has_ended(self) -> bool:
         """Whether the connection is closed, here or as far as asyncio knows by the server."""
         raise NotImplementedError
@@ -193,7 +217,7 @@ class MySQLLink:
             # Not worth preparing, or impossible to.
             await cursor.execute(statement.sql % ())
         else:
-            await cursor.execute(statement.sql, arguments)
+            await cursor.execute(statement.sql, checked(arguments))
         return cursor
 
     async def execute_many(self, batch: Batch) -> None:
@@ -214,16 +238,15 @@ class MySQLLink:
             raise
 
     async def _all_rows(self, cursor: Any, batch: Batch) -> None:
-        statement, rows = batch
-        if statement.verb is Verb.INSERT and rows[0] and not _RETURNING.search(statement.sql):
-            # The drivers write INSERT ... VALUES with many rows, or have the server bind them all.
-            await cursor.executemany(statement.sql, rows)
-            return
-        for start in range(0, len(rows), _AT_ONCE):
-            texts = [cursor.mogrify(statement.sql, row) for row in rows[start : start + _AT_ONCE]]
-            await cursor.execute(";".join(texts))
-            while await cursor.nextset():
-                pass
+        sql, together = batch.statement.sql, _PLAIN_VALUES.match(batch.statement.sql)
+        for rows in in_pieces(batch.rows):
+            if together and not any(map(_beyond_64_bits, itertools.chain.from_iterable(rows))):
+                # The drivers write INSERT ... VALUES with many rows, or have the server bind them.
+                await cursor.executemany(sql, rows)
+            else:
+                await cursor.execute(";".join([cursor.mogrify(sql, row) for row in rows]))
+                while await cursor.nextset():
+                    pass
 
     async def open_cursor(self, bound: Bound, *, alone: bool) -> NetworkCursor:
         """Start a query whose rows are read piece by piece."""
@@ -233,7 +256,7 @@ class MySQLLink:
 
     async def _stream_of(self, bound: Bound) -> NetworkCursor:
         cursor = await self.raw.cursor(self._driver.streaming)
-        await cursor.execute(bound.statement.sql, bound.arguments)
+        await cursor.execute(bound.statement.sql, checked(bound.arguments))
         self._stream = StreamingCursor(cursor, bound.statement, self._watched)
         return self._stream
 
@@ -324,7 +347,8 @@ class MySQLLink:
         except Exception as error:
             self._busy = False
             code = faults.code_of(error)
-            if code in faults.BROKEN:
+            # Without a code of the server's its answer was not understood, and is not over.
+            if code in faults.BROKEN or (code == 0 and self._driver.is_its_own(error)):
                 self.terminate()
             elif code == faults.DEADLOCK:
                 self._undone = was_in_transaction
@@ -336,3 +360,8 @@ class MySQLLink:
             raise
         self._busy = False
         return result
+
+
+def _beyond_64_bits(value: object) -> bool:
+    """Whether it is a number that MariaDB's bulk protocol would take for a negative one."""
+    return isinstance(value, int) and not -(2**63) <= value < 2**63

@@ -20,6 +20,7 @@ _CLASSES: dict[str, type[exceptions.DriverError]] = {
 
 DEADLOCK = 1213
 GONE = 2006
+NO_TLS = 2026
 
 BROKEN = frozenset({1053, 1927, GONE, 2013, 2055, 4031})
 """Codes after which a connection is of no use: the server stops, the connection was killed, gone,

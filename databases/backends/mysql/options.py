@@ -49,6 +49,13 @@ class MySQLOptions:
         for name in _NUMBERS:
             if name in given:
                 given[name] = _whole(name, given[name])
+        self.connect_timeout: int = given.setdefault("connect_timeout", 60)
+        if not given.pop("autocommit", True):
+            raise UnknownOptionError(
+                "MySQL without autocommit would never keep a single statement: leave autocommit= "
+                "out, and use transactions: async with database.transaction(): ..."
+            )
+        self._sql_mode: str | None = given.pop("sql_mode", None)
         self.statement_cache_size: int = given.pop("statement_cache_size", 100)
         given.setdefault("charset", "utf8mb4")
         self._place = {
@@ -75,11 +82,16 @@ class MySQLOptions:
             given["ssl"] = asked
         self._given = given
 
+    def after_connect(self, connection: Any) -> list[str]:
+        """The statements for what the drivers do not do rightly themselves."""
+        if self._sql_mode is None:
+            return []
+        return [f"SET sql_mode = {connection.escape(self._sql_mode)}"]
+
     def session(self, connection: Any) -> list[str]:
         """The statements that make a session what it was when the driver had connected."""
         statements = [f"SET autocommit = 1, NAMES {self._given['charset']}"]
-        if "sql_mode" in self._given:
-            statements.append(f"SET sql_mode = {connection.escape(self._given['sql_mode'])}")
+        statements += self.after_connect(connection)
         if "init_command" in self._given:
             statements.append(self._given["init_command"])
         return statements

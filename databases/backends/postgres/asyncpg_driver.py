@@ -127,7 +127,10 @@ class AsyncpgLink:
         self._is_stopping = connection._protocol._is_cancelling
         self._driver = driver
         self._keeps = driver.options.statement_cache_size > 0
-        self._prepared: Kept[str, _Prepared] = Kept(driver.options.statement_cache_size)
+        size = driver.options.statement_cache_size
+        # By SQL: for SQL text and for Core expressions, whose rows are of different classes.
+        self._prepared: Kept[str, _Prepared] = Kept(size)
+        self._typed: Kept[str, _Prepared] = Kept(size)
         self._schema_changes = driver.schema_changes
         self._held_cursors = 0
         read_less_at_once(connection._transport)
@@ -163,9 +166,10 @@ class AsyncpgLink:
         self.sent = False
         if self._is_stopping():
             await self.settle()
-        prepared = self._prepared.get(statement.sql)
+        kept = self._typed if statement.typed else self._prepared
+        prepared = kept.get(statement.sql)
         if prepared is None or self._schema_changes != self._driver.schema_changes:
-            prepared = await self._prepare(statement)
+            prepared = await self._prepare(statement, kept)
         self.sent = True
         try:
             return prepared, await method(prepared.statement, *arguments)
@@ -174,8 +178,19 @@ class AsyncpgLink:
             self._driver.schema_changes += 1
             if self.in_transaction():
                 raise
+        except asyncpg.InternalServerError as error:
+            # So it has where a type is there no longer.
+            if "cache lookup failed" not in str(error) or self.in_transaction():
+                raise
+            self._driver.schema_changes += 1
+        except asyncpg.exceptions.DataError as error:
+            # asyncpg's own, not the server's: the arguments may be wrong only for what a column
+            # was when this was prepared.
+            if error.severity is not None or self.in_transaction():
+                raise
+            kept.pop(statement.sql, None)
         except asyncpg.InterfaceError:
-            # Raised before anything is sent: by wrong arguments, or a connection that is closed.
+            # Raised before anything is sent: by a wrong number of arguments, or once it is closed.
             self.sent = False
             raise
         except asyncpg.InternalClientError:
@@ -183,18 +198,20 @@ class AsyncpgLink:
             self.sent = False
             self.terminate()
             raise
-        prepared = await self._prepare(statement)
+        prepared = await self._prepare(statement, kept)
+        self.sent = True
         return prepared, await method(prepared.statement, *arguments)
 
-    async def _prepare(self, statement: Statement) -> _Prepared:
+    async def _prepare(self, statement: Statement, kept: Kept[str, _Prepared]) -> _Prepared:
         if self._schema_changes != self._driver.schema_changes:
             self._schema_changes = self._driver.schema_changes
             self._prepared.clear()
+            self._typed.clear()
             await self.raw.reload_schema_state()
         rows = asyncpg.Record if statement.typed else PostgresRecord
         prepared = _described(await self.raw.prepare(statement.sql, record_class=rows))
         if self._keeps and len(statement.sql) <= LONGEST_KEPT:
-            self._prepared[statement.sql] = prepared
+            kept[statement.sql] = prepared
         return prepared
 
     async def open_cursor(self, bound: Bound, *, alone: bool) -> NetworkCursor:
@@ -305,4 +322,9 @@ def _described(statement: PreparedStatement[Any]) -> _Prepared:
 
 def _result(statement: Statement, prepared: _Prepared, rows: list[Any]) -> Result:
     shape = statement.shape(prepared.names, prepared.codes)
-    return Result(shape, rows, True) if shape.plain else shape.result(rows)
+    if shape.plain:
+        return Result(shape, rows, True)
+    if not statement.typed:
+        # A column has the name of one of Record's methods. Iterated over, these rows give names.
+        rows = [tuple(asyncpg.Record.values(row)) for row in rows]
+    return shape.result(rows)

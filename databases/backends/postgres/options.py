@@ -7,7 +7,7 @@ import inspect
 from typing import Any
 from urllib.parse import urlencode
 
-from databases.backends.pool_options import PoolOptions
+from databases.backends.pool_options import PoolOptions, number
 from databases.exceptions import UnknownOptionError
 
 TYPE_CHECKING = False
@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 _HOSTS = ("host", "unix_sock", "unix_socket")
 
 _OURS = (*PoolOptions.__dataclass_fields__, "statement_cache_size")
+
+_LIBPQ_ALONE = frozenset(
+    """
+    channel_binding client_encoding fallback_application_name gssencmode keepalives keepalives_count
+    keepalives_idle keepalives_interval load_balance_hosts replication sslcompression
+    tcp_user_timeout
+    """.split()  # noqa: SIM905
+)
+"""What only libpq does: for asyncpg, which would take it for a setting of the server, left out."""
 
 _TRUE = {"true": True, "1": True, "yes": True, "on": True}
 _FALSE = {"false": False, "0": False, "no": False, "off": False}
@@ -92,11 +101,17 @@ class PostgresOptions:
         known = set(inspect.signature(asyncpg.connect).parameters) | {"init"}
         known -= {"dsn", "connection_class", "record_class", "loop"}
         _check("asyncpg", self._keywords, known)
-        arguments = {name: value for name, value in self._place.items() if value is not None}
+        arguments: dict[str, Any] = {
+            name: value for name, value in self._place.items() if value is not None
+        }
         if self.ssl is not None:
             arguments["ssl"] = self.ssl
-        if self._libpq:
-            arguments["dsn"] = "postgresql://?" + urlencode(self._libpq)
+        words = {name: word for name, word in self._libpq.items() if name not in _LIBPQ_ALONE}
+        for word, name in (("connect_timeout", "timeout"), ("command_timeout", "command_timeout")):
+            if word in words:
+                arguments[name] = number(word, words.pop(word), 0)
+        if words:
+            arguments["dsn"] = "postgresql://?" + urlencode(words)
         # We keep prepared statements ourselves, with what we know of their columns; with any size
         # of its own asyncpg gives them names.
         size = {"statement_cache_size": self.statement_cache_size}

@@ -240,7 +240,8 @@ class PsycopgLink:
         except psycopg.Error as error:
             self._failed += 1
             # Its class is that of all that PostgreSQL cannot do, its message is in any language.
-            if error.diag.source_function != "RevalidateCachedQuery":
+            gone = error.sqlstate == "XX000" and "cache lookup failed" in str(error)
+            if error.diag.source_function != "RevalidateCachedQuery" and not gone:
                 raise
             # The schema has changed. A transaction has failed by that, and has to be begun again.
             self._driver.schema_changes += 1
