@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from databases.records import Result
 
+FIRST, NEXT = 100, 1000
+"""Rows that a cursor reads at a time: when it is opened, and after that."""
+
 
 class FetchedCursor:
     """The interface of a cursor over a result that the database gives as a whole.

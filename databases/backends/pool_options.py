@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from databases.exceptions import UnknownOptionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
 
@@ -68,6 +70,13 @@ class PoolOptions:
         return options
 
 
+OURS = (*PoolOptions.__dataclass_fields__, "statement_cache_size")
+"""The options that every network database has, whatever its driver."""
+
+TRUTH = {"true": True, "1": True, "yes": True, "on": True}
+TRUTH |= {"false": False, "0": False, "no": False, "off": False}
+"""What a word in a URL means where it stands for a truth value."""
+
 _ALIASES = {"max_inactive_connection_lifetime": "max_idle", "pool_recycle": "max_lifetime"}
 
 
@@ -87,3 +96,24 @@ def number(name: str, value: Any, least: float) -> float:
             "write for example postgresql://...?min_size=1&max_size=20"
         )
     return read
+
+
+def check_known(database: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse options that neither a driver has nor we.
+
+    Args:
+        database: its name, for the message.
+        given: the names of the options that are left for the driver.
+        known: those that the driver has.
+
+    Raises:
+        UnknownOptionError: for the first that nobody has, with what is there.
+    """
+    choice = {*known, *OURS}
+    for name in given:
+        if name not in choice:
+            near = difflib.get_close_matches(name, choice, n=1)
+            advice = f"did you mean {near[0]!r}? " if near else ""
+            raise UnknownOptionError(
+                f"{database} has no option {name!r}: {advice}It has {', '.join(sorted(choice))}."
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from databases.backends.cursors import FIRST, NEXT
 from databases.records import Result, Shape
 
 TYPE_CHECKING = False
@@ -10,9 +11,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from databases.statements import Statement
-
-FIRST, NEXT = 100, 1000
-"""Rows that are read at a time: when a cursor is opened, and after that."""
 
 
 class StreamingCursor:

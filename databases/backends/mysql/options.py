@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from databases.backends.pool_options import PoolOptions
+from databases.backends.pool_options import TRUTH, PoolOptions, check_known
 from databases.exceptions import UnknownOptionError
 
 if TYPE_CHECKING:
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 _NUMBERS = ("connect_timeout", "statement_cache_size")
 _SIZES = {"min_size": "minsize", "max_size": "maxsize", "pool_recycle": "pool_recycle"}
 _TLS = ("ssl_ca", "ssl_cert", "ssl_key")
-_WORDS = {"true": True, "1": True, "yes": True, "on": True}
-_WORDS |= {"false": False, "0": False, "no": False, "off": False}
 
 
 class MySQLOptions:
@@ -68,12 +65,12 @@ class MySQLOptions:
         tls = {name: given.pop(name, None) for name in _TLS}
         asked = given.pop("ssl", None)
         if isinstance(asked, str):
-            if asked.lower() not in _WORDS:
+            if asked.lower() not in TRUTH:
                 raise UnknownOptionError(
                     f"The option ssl is true or false, not {asked!r}; where the certificate of the "
                     "authority is not the system's: ?ssl=true&ssl_ca=/path/to/ca.pem"
                 )
-            asked = _WORDS[asked.lower()]
+            asked = TRUTH[asked.lower()]
         self.asked |= {name: given[name] for name in ("unix_socket",) if name in given}
         self.asked |= {} if asked is None else {"ssl": asked}
         if asked is True or (asked is None and any(tls.values())):
@@ -98,15 +95,7 @@ class MySQLOptions:
 
     def arguments(self, connect: Callable[..., Any]) -> dict[str, Any]:
         """The arguments for a driver's ``connect``."""
-        known = sorted(inspect.signature(connect).parameters)
-        for name in self._given:
-            if name not in known:
-                choice = [*known, *PoolOptions.__dataclass_fields__, "statement_cache_size", *_TLS]
-                near = difflib.get_close_matches(name, choice, n=1)
-                advice = f"did you mean {near[0]!r}? " if near else ""
-                raise UnknownOptionError(
-                    f"MySQL has no option {name!r}: {advice}It has {', '.join(sorted(choice))}."
-                )
+        check_known("MySQL", self._given, {*inspect.signature(connect).parameters, *_TLS})
         place = {name: value for name, value in self._place.items() if value is not None}
         if isinstance(place.get("password"), str):
             # The drivers encode it as latin-1, the server expects the bytes of UTF-8.

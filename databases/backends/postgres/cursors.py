@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from databases.backends.cursors import FIRST, NEXT
 from databases.records import Result, Shape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-FIRST, NEXT = 100, 1000
-"""Rows that are read at a time: when a cursor is opened, and after that."""
 
 
 class PostgresCursor:

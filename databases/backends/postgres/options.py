@@ -7,18 +7,16 @@ import inspect
 from typing import Any
 from urllib.parse import urlencode
 
-from databases.backends.pool_options import PoolOptions, number
+from databases.backends.pool_options import OURS, TRUTH, PoolOptions, check_known, number
 from databases.exceptions import UnknownOptionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from databases.url import DatabaseURL
 
 _HOSTS = ("host", "unix_sock", "unix_socket")
-
-_OURS = (*PoolOptions.__dataclass_fields__, "statement_cache_size")
 
 _LIBPQ_ALONE = frozenset(
     """
@@ -28,10 +26,6 @@ _LIBPQ_ALONE = frozenset(
     """.split()  # noqa: SIM905
 )
 """What only libpq does: for asyncpg, which would take it for a setting of the server, left out."""
-
-_TRUE = {"true": True, "1": True, "yes": True, "on": True}
-_FALSE = {"false": False, "0": False, "no": False, "off": False}
-_WORDS = _TRUE | _FALSE
 
 
 class PostgresOptions:
@@ -65,7 +59,7 @@ class PostgresOptions:
         self.ssl = given.pop("ssl", None)
         if isinstance(self.ssl, str):
             # Also one of libpq's words, such as "require".
-            self.ssl = _WORDS.get(self.ssl.lower(), self.ssl)
+            self.ssl = TRUTH.get(self.ssl.lower(), self.ssl)
         self.asked: dict[str, Any] = {name: getattr(self.pool, name) for name in sizes}
         self.asked |= {} if self.ssl is None else {"ssl": self.ssl}
         """What databases 0.9 handed to asyncpg's pool, but for the keywords."""
@@ -75,7 +69,7 @@ class PostgresOptions:
         }
         for name in self._libpq:
             # What libpq does not know asyncpg takes for a setting of the server.
-            near = difflib.get_close_matches(name, _OURS, n=1, cutoff=0.8)
+            near = difflib.get_close_matches(name, OURS, n=1, cutoff=0.8)
             if near:
                 raise UnknownOptionError(
                     f"PostgreSQL has no option {name!r}: did you mean {near[0]!r}?"
@@ -100,7 +94,7 @@ class PostgresOptions:
 
         known = set(inspect.signature(asyncpg.connect).parameters) | {"init"}
         known -= {"dsn", "connection_class", "record_class", "loop"}
-        _check("asyncpg", self._keywords, known)
+        check_known("PostgreSQL by asyncpg", self._keywords, known)
         arguments: dict[str, Any] = {
             name: value for name, value in self._place.items() if value is not None
         }
@@ -122,7 +116,8 @@ class PostgresOptions:
         from psycopg.pq import Conninfo
 
         known = {option.keyword.decode() for option in Conninfo.get_defaults()}
-        _check("psycopg", [*self._libpq, *self._keywords], known | {"context", "init"})
+        given = [*self._libpq, *self._keywords]
+        check_known("PostgreSQL by psycopg", given, known | {"context", "init"})
         arguments: dict[str, Any] = {**self._place, **self._libpq, **self._keywords}
         arguments["dbname"] = arguments.pop("database")
         # In any other encoding, which the database may have, there is text that cannot be sent.
@@ -140,15 +135,3 @@ class PostgresOptions:
                 "?sslmode=verify-full&sslrootcert=/path/to/ca.crt"
             )
         return {name: value for name, value in arguments.items() if value is not None}
-
-
-def _check(driver: str, given: Iterable[str], known: Iterable[str]) -> None:
-    for name in given:
-        if name not in known:
-            choice = [*known, *PoolOptions.__dataclass_fields__, "statement_cache_size"]
-            near = difflib.get_close_matches(name, choice, n=1)
-            advice = f"did you mean {near[0]!r}? " if near else ""
-            raise UnknownOptionError(
-                f"PostgreSQL by {driver} has no option {name!r}: {advice}"
-                f"It has {', '.join(sorted(choice))}."
-            )

@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from databases.backends.base import Cursor
-from databases.backends.cursors import FetchedCursor
+from databases.backends.cursors import FIRST, FetchedCursor
 from databases.backends.sqlite import work
-from databases.backends.sqlite.cursors import FIRST, SQLiteCursor
+from databases.backends.sqlite.cursors import SQLiteCursor
 from databases.backends.sqlite.jobs import Kind
 from databases.backends.sqlite.raw import RawConnection
 from databases.backends.transactions import TransactionOptions

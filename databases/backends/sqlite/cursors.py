@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from databases.backends.cursors import FIRST, NEXT
 from databases.backends.sqlite import work
 from databases.exceptions import StateError
 from databases.records import Result
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from databases.backends.sqlite.inserts import EngineConnection
     from databases.backends.sqlite.worker import ConnectionThread
     from databases.statements import Statement
-
-FIRST, NEXT = 100, 1000
-"""Rows that a cursor reads at a time: when it is opened, and after that."""
 
 
 class SQLiteCursor:
