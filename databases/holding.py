@@ -49,16 +49,12 @@ class Holding:
         """The task, while it exists."""
         return None if self._task is None else self._task()
 
-    def is_for_ever(self, waiting: Collection[asyncio.Task[Any] | None]) -> bool:
-        """Whether the task that holds it is one of those that wait, or awaits one of them.
-
-        It cannot let go then. As far as asyncio tells: ``await task``, ``gather()``, and tasks that
-        are awaited by those.
-        """
-        return self.waits_for(waiting) is not None
-
     def waits_for(self, waiting: Collection[asyncio.Task[Any] | None]) -> asyncio.Task[Any] | None:
-        """Which of those that wait the task that holds it is, or awaits; None for none of them."""
+        """Which of those that wait the task that holds it is, or awaits; None for none of them.
+
+        It cannot let go as long as that one waits. As far as asyncio tells: ``await task``,
+        ``gather()``, and tasks that are awaited by those.
+        """
         task = self.task
         return None if task is None else _awaited(task, waiting)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
     from databases.backends.link import Driver, Link
-    from databases.backends.pool_options import PoolOptions
+    from databases.backends.pool_options import NetworkOptions
     from databases.backends.slot import Slot
     from databases.backends.transactions import Begin
     from databases.pending import CallSite
@@ -50,7 +50,7 @@ class NetworkBackend:
 
     Args:
         driver: opens connections.
-        options: those of the pool.
+        options: those of the database.
         leaves: tells of an SQL text what it may leave in the session.
         begin: the statements that begin a transaction with the given options.
     """
@@ -58,12 +58,13 @@ class NetworkBackend:
     def __init__(
         self,
         driver: Driver,
-        options: PoolOptions,
+        options: NetworkOptions,
         leaves: Callable[[str], Leaves],
         begin: Begin,
     ) -> None:
         self._driver = driver
-        self._options = options
+        self._options = options.pool
+        self._asked = options.asked
         self._leaves_in_session = leaves
         self._known: Kept[str, Leaves] = Kept(_KEPT)
         self._begin = begin
@@ -88,6 +89,10 @@ class NetworkBackend:
     async def _close(self, pool: Pool[Link]) -> None:
         await pool.close()
         await self._driver.close()
+
+    def _get_connection_kwargs(self) -> dict[str, Any]:
+        # Tests of programs that used databases 0.9 look at it.
+        return self._asked
 
     def __del__(self) -> None:
         # Never disconnected, and nobody refers to it any more.
@@ -134,9 +139,7 @@ class NetworkBackend:
         tries: int = 0,
     ) -> T:
         sql = statement.sql
-        pool = self._pool
-        if pool is None or pool.loop is not asyncio.get_running_loop():
-            pool = self._pool_now()
+        pool = self._pool_now()
         slot = pool.ready(site, sql)
         try:
             if slot is None:

@@ -5,13 +5,22 @@ from __future__ import annotations
 import difflib
 import math
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from databases.exceptions import UnknownOptionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
+
+
+class NetworkOptions(Protocol):
+    """The options of a network database, as its backend hands them on."""
+
+    pool: PoolOptions
+
+    asked: dict[str, Any]
+    """What databases 0.9 would have handed to the driver's pool."""
 
 
 @dataclass(frozen=True, slots=True)

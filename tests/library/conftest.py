@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from databases import Database
+from tests.library.fake_links import Clock, FakeServer
 from tests.library.kinds import ALL, Kind
 from tests.library.places import OnMariaDB, OnPostgreSQL, OnServer, OnSQLite, Place, of_driver
 from tests.library.users import USERS
@@ -18,6 +20,20 @@ from tests.servers.postgresql import PostgreSQL
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeServer]:
+    """A server that is not there, for tests of the pool alone."""
+    with FakeServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def clock() -> AsyncIterator[Clock]:
+    """The clock of the event loop, which can be set forward."""
+    with Clock(asyncio.get_running_loop()) as clock:
+        yield clock
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from databases.backends.network import NetworkBackend
@@ -28,6 +29,14 @@ class Gone(Exception):
 
 class Ended(Exception):
     """The server said that it ended the session, and what was run on it."""
+
+
+@dataclass
+class FakeOptions:
+    """The options of a backend that has no more than those of its pool."""
+
+    pool: PoolOptions
+    asked: dict[str, Any] = field(default_factory=dict)
 
 
 class FakeLink:
@@ -221,7 +230,7 @@ async def lent(pool: Pool[FakeLink], count: int) -> list[Slot[FakeLink]]:
 
 async def connected(fake: FakeServer, **options: Any) -> NetworkBackend:
     driver: Any = fake
-    backend = NetworkBackend(driver, PoolOptions.take(options), sql.leaves, sql.begin)
+    backend = NetworkBackend(driver, FakeOptions(PoolOptions.take(options)), sql.leaves, sql.begin)
     await backend.connect()
     return backend
 

@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from tests.library.fake_links import Clock, FakeServer, Gone, here, lent, opened, settled
 
 SELECT = "SELECT 1"
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeServer]:
-    with FakeServer() as server:
-        yield server
-
-
-@pytest.fixture
-async def clock() -> AsyncIterator[Clock]:
-    with Clock(asyncio.get_running_loop()) as clock:
-        yield clock
 
 
 async def test_the_first_connections_are_opened_at_once_the_others_on_demand(

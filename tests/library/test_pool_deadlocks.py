@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -14,18 +14,6 @@ from tests.library.fake_links import Clock, FakeLink, FakeServer, here, hold_and
 from tests.library.kinds import NETWORK_ONLY, Kind
 
 Work = Coroutine[Any, Any, Any]
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeServer]:
-    with FakeServer() as server:
-        yield server
-
-
-@pytest.fixture
-async def clock() -> AsyncIterator[Clock]:
-    with Clock(asyncio.get_running_loop()) as clock:
-        yield clock
 
 
 async def told(pool: Pool[FakeLink]) -> bool:

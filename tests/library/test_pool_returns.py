@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -28,18 +27,6 @@ from tests.library.fake_links import (
 SELECT = "SELECT 1"
 UPDATE = "UPDATE users SET id = 2"
 SET = "SET search_path = secret"
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeServer]:
-    with FakeServer() as server:
-        yield server
-
-
-@pytest.fixture
-async def clock() -> AsyncIterator[Clock]:
-    with Clock(asyncio.get_running_loop()) as clock:
-        yield clock
 
 
 async def test_a_statement_that_leaves_nothing_costs_no_reset(fake: FakeServer) -> None:

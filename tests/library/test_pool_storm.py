@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,12 +12,6 @@ import pytest
 from databases import exceptions
 from databases.backends.network import NetworkBackend
 from tests.library.fake_links import Ended, FakeServer, Gone, bound, connected, here, settled
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeServer]:
-    with FakeServer() as server:
-        yield server
 
 
 class Storm:

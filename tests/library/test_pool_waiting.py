@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -12,18 +11,6 @@ from databases import exceptions
 from databases.backends.pool import Pool
 from databases.backends.slot import Slot
 from tests.library.fake_links import Clock, FakeLink, FakeServer, here, hold_and, settled
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeServer]:
-    with FakeServer() as server:
-        yield server
-
-
-@pytest.fixture
-async def clock() -> AsyncIterator[Clock]:
-    with Clock(asyncio.get_running_loop()) as clock:
-        yield clock
 
 
 async def full(fake: FakeServer, **options: Any) -> tuple[Pool[FakeLink], list[Slot[FakeLink]]]:

@@ -17,21 +17,6 @@ if TYPE_CHECKING:
     from databases.backends.mysql.options import MySQLOptions
 
 
-class Driver(MySQLDriver):
-    """Opens aiomysql's connections.
-
-    Args:
-        options: where, as whom, and how.
-    """
-
-    def __init__(self, options: MySQLOptions) -> None:
-        super().__init__(options, aiomysql.connect, MySQLError, OperationalError, aiomysql.SSCursor)
-
-    async def connect(self) -> MySQLLink:
-        """Open a connection."""
-        return await self._opened(AiomysqlLink)
-
-
 class AiomysqlLink(MySQLLink):
     """A connection of aiomysql's."""
 
@@ -51,6 +36,19 @@ class AiomysqlLink(MySQLLink):
     def _has_ended(self) -> bool:
         raw = self.raw
         return bool(raw.closed or raw._reader.at_eof() or raw._writer.transport.is_closing())
+
+
+class Driver(MySQLDriver):
+    """Opens aiomysql's connections.
+
+    Args:
+        options: where, as whom, and how.
+    """
+
+    link = AiomysqlLink
+
+    def __init__(self, options: MySQLOptions) -> None:
+        super().__init__(options, aiomysql.connect, MySQLError, OperationalError, aiomysql.SSCursor)
 
 
 def _with_bytes(escape: Callable[[Any], str], value: Any) -> str:

@@ -14,23 +14,6 @@ if TYPE_CHECKING:
     from databases.backends.mysql.options import MySQLOptions
 
 
-class Driver(MySQLDriver):
-    """Opens asyncmy's connections.
-
-    Args:
-        options: where, as whom, and how.
-    """
-
-    def __init__(self, options: MySQLOptions) -> None:
-        super().__init__(options, asyncmy.connect, MySQLError, OperationalError, SSCursor)
-        # It then prepares statements on the server, and keeps them.
-        self._arguments.setdefault("stmt_cache_size", options.statement_cache_size)
-
-    async def connect(self) -> MySQLLink:
-        """Open a connection."""
-        return await self._opened(AsyncmyLink)
-
-
 class AsyncmyLink(MySQLLink):
     """A connection of asyncmy's."""
 
@@ -42,3 +25,18 @@ class AsyncmyLink(MySQLLink):
 
     def _forget_prepared(self) -> None:
         self.raw._stmt_cache.clear()
+
+
+class Driver(MySQLDriver):
+    """Opens asyncmy's connections.
+
+    Args:
+        options: where, as whom, and how.
+    """
+
+    link = AsyncmyLink
+
+    def __init__(self, options: MySQLOptions) -> None:
+        super().__init__(options, asyncmy.connect, MySQLError, OperationalError, SSCursor)
+        # It then prepares statements on the server, and keeps them.
+        self._arguments.setdefault("stmt_cache_size", options.statement_cache_size)

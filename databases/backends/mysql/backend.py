@@ -41,8 +41,7 @@ class MySQLBackend(NetworkBackend):
         module = load_driver(f"databases.backends.mysql.{name}_driver", name)
         read = MySQLOptions(url, options)
         driver: MySQLDriver = module.Driver(read)
-        self._asked = read.asked
-        super().__init__(driver, read.pool, sql.leaves, sql.begin)
+        super().__init__(driver, read, sql.leaves, sql.begin)
         self.dialect = Dialect(
             name="mysql",
             placeholder=lambda number: "%s",
@@ -51,10 +50,6 @@ class MySQLBackend(NetworkBackend):
             core=partial(core_dialect, driver),
             doubles_percent=True,
         )
-
-    def _get_connection_kwargs(self) -> dict[str, Any]:
-        # Tests of programs that used databases 0.9 look at it.
-        return self._asked
 
 
 def _installed() -> str:

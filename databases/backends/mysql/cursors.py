@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from databases.statements import Statement
 
 
+def result_of(cursor: Any, statement: Statement, rows: list[Any]) -> Result:
+    """The result of rows that a cursor of the driver's has given."""
+    names = tuple([column[0] for column in cursor.description])
+    return statement.shape(names).result(rows)
+
+
 class StreamingCursor:
     """A result that the server sends as it is read.
 
@@ -45,8 +51,7 @@ class StreamingCursor:
             rows, self._kept = self._kept[:count], self._kept[count:]
         if not rows:
             return Result(Shape(()), [], True)
-        names = tuple([column[0] for column in self._cursor.description])
-        return self._statement.shape(names).result(rows)
+        return result_of(self._cursor, self._statement, rows)
 
     async def keep_the_rest(self) -> None:
         """Read all rows that are left, to free the connection."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from databases.backends.cursors import FetchedCursor
 from databases.backends.mysql import faults
 from databases.backends.mysql.arguments import checked, in_pieces
-from databases.backends.mysql.cursors import StreamingCursor
+from databases.backends.mysql.cursors import StreamingCursor, result_of
 from databases.backends.sockets import has_news, shut
 from databases.exceptions import TransactionStateError
 from databases.records import Result, Shape
@@ -62,6 +62,8 @@ class MySQLDriver:
         streaming: its class of cursors that do not keep all rows.
     """
 
+    link: type[MySQLLink]
+
     def __init__(
         self,
         options: MySQLOptions,
@@ -81,14 +83,11 @@ class MySQLDriver:
 
     async def connect(self) -> MySQLLink:
         """Open a connection."""
-        raise NotImplementedError
-
-    async def _opened(self, link: type[MySQLLink]) -> MySQLLink:
         # The drivers' own limit ends when the socket is connected.
         async with asyncio.timeout(self.options.connect_timeout):
             connection = await self._connect(**self._arguments)
         self.server_version = connection.get_server_info()
-        opened = link(connection, self)
+        opened = self.link(connection, self)
         try:
             if "ssl" in self._arguments and opened.is_in_the_clear():
                 raise self.gone(faults.NO_TLS, "The server offers no TLS, and ssl=true asks for it")
@@ -191,8 +190,7 @@ class MySQLLink:
             return Result(Shape(()), [], True)
         rows = await (cursor.fetchall() if limit is None else cursor.fetchmany(limit))
         await self._finish(cursor, bound.statement)
-        names = tuple([column[0] for column in cursor.description])
-        return bound.statement.shape(names).result(rows)
+        return result_of(cursor, bound.statement, rows)
 
     async def execute(self, bound: Bound) -> Any:
         """Run a statement; the last inserted id, and where there is none the row count."""

@@ -12,11 +12,11 @@ from asyncpg.prepared_stmt import PreparedStatement
 from databases.backends.cursors import FetchedCursor
 from databases.backends.postgres import sql
 from databases.backends.postgres.cursors import PostgresCursor
-from databases.backends.postgres.faults import adopted_by_state, unreachable
+from databases.backends.postgres.faults import SHUT_DOWN, adopted_by_state, unreachable
 from databases.backends.postgres.json_text import decode_in_core, decoded
 from databases.backends.postgres.rows import PostgresRecord
 from databases.backends.sockets import read_less_at_once, shut
-from databases.exceptions import DataError, InterfaceError, adopt
+from databases.exceptions import InterfaceError, adopt
 from databases.records import Result
 from databases.statements import LONGEST_KEPT, Kept
 from databases.verbs import Verb
@@ -29,11 +29,6 @@ if TYPE_CHECKING:
     from databases.backends.link import NetworkCursor
     from databases.backends.postgres.options import PostgresOptions
     from databases.statements import Batch, Bound, Statement
-
-_SHUT_DOWN = ("57P01", "57P02")
-"""The server ended the session, with or without being asked nicely. Source: PostgreSQL's
-documentation, appendix A. It says so before a statement is committed, or not at all."""
-
 
 _ASK_AGAIN = 0.1
 """Seconds after which the server is asked again to stop a statement."""
@@ -83,8 +78,6 @@ class Driver:
         """Make an error of asyncpg ours as well."""
         if isinstance(error, asyncpg.PostgresError):
             return adopted_by_state(error, error.sqlstate, self.options)
-        if isinstance(error, asyncpg.DataError | asyncpg.exceptions.DataError):
-            return adopt(error, DataError)
         if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
             return adopt(error, InterfaceError)
         if isinstance(error, OSError | TimeoutError):
@@ -94,7 +87,7 @@ class Driver:
     def is_undone(self, error: BaseException) -> bool:
         """Whether the server ended the session before the statement was done."""
         causes = (error, error.__cause__)
-        return any(getattr(cause, "sqlstate", None) in _SHUT_DOWN for cause in causes)
+        return any(getattr(cause, "sqlstate", None) in SHUT_DOWN for cause in causes)
 
     async def close(self) -> None:
         """Nothing is done in the background: asyncpg itself waits for what is cancelled."""
@@ -126,7 +119,6 @@ class AsyncpgLink:
         self.in_transaction = connection.is_in_transaction
         self._is_stopping = connection._protocol._is_cancelling
         self._driver = driver
-        self._keeps = driver.options.statement_cache_size > 0
         size = driver.options.statement_cache_size
         # By SQL: for SQL text and for Core expressions, whose rows are of different classes.
         self._prepared: Kept[str, _Prepared] = Kept(size)
@@ -208,9 +200,9 @@ class AsyncpgLink:
             self._prepared.clear()
             self._typed.clear()
             await self.raw.reload_schema_state()
-        rows = asyncpg.Record if statement.typed else PostgresRecord
+        rows = _class_of_rows(statement)
         prepared = _described(await self.raw.prepare(statement.sql, record_class=rows))
-        if self._keeps and len(statement.sql) <= LONGEST_KEPT:
+        if len(statement.sql) <= LONGEST_KEPT:
             kept[statement.sql] = prepared
         return prepared
 
@@ -245,7 +237,7 @@ class AsyncpgLink:
         except asyncpg.FeatureNotSupportedError:
             # SELECT FOR UPDATE outside of a transaction.
             return FetchedCursor(await self.fetch(bound, None))
-        rows = asyncpg.Record if statement.typed else PostgresRecord
+        rows = _class_of_rows(statement)
         prepared: dict[int, _Prepared] = {}
 
         async def fetch(count: int) -> Result:
@@ -312,6 +304,10 @@ class AsyncpgLink:
                 self.raw.terminate()
         except RuntimeError:
             shut(self.raw._transport)
+
+
+def _class_of_rows(statement: Statement) -> type[asyncpg.Record]:
+    return asyncpg.Record if statement.typed else PostgresRecord
 
 
 def _described(statement: PreparedStatement[Any]) -> _Prepared:

@@ -31,8 +31,7 @@ class PostgresBackend(NetworkBackend):
         module = load_driver(f"databases.backends.postgres.{name}_driver", name)
         read = PostgresOptions(url, options)
         driver = module.Driver(read)
-        self._asked = read.asked
-        super().__init__(driver, read.pool, sql.leaves, sql.begin)
+        super().__init__(driver, read, sql.leaves, sql.begin)
         self.dialect = Dialect(
             name="postgresql",
             placeholder=lambda number: f"${number}",
@@ -40,7 +39,3 @@ class PostgresBackend(NetworkBackend):
             adapters=(),
             core=driver.core_dialect,
         )
-
-    def _get_connection_kwargs(self) -> dict[str, Any]:
-        # Tests of programs that used databases 0.9 look at it.
-        return self._asked

@@ -43,6 +43,10 @@ _ADVICE = {
     "57P03": "The server is starting or stopping: try again in a moment.",
 }
 
+SHUT_DOWN = ("57P01", "57P02")
+"""The server ended the session, with or without being asked nicely. It says so before a statement
+is committed, or not at all."""
+
 _PREPARED = ("26000", "42P05", "08P01")
 """A prepared statement is missing, or is there already: it was prepared in another session."""
 

@@ -18,7 +18,7 @@ from databases import exceptions
 from databases.backends.cursors import FetchedCursor
 from databases.backends.postgres import sql
 from databases.backends.postgres.cursors import PostgresCursor
-from databases.backends.postgres.faults import adopted_by_state, unreachable
+from databases.backends.postgres.faults import SHUT_DOWN, adopted_by_state, unreachable
 from databases.backends.postgres.json_text import decode_in_core, decoded
 from databases.backends.postgres.psycopg_connection import STOPPING, Background, Connection
 from databases.statements import LONGEST_KEPT
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
     from databases.backends.postgres.options import PostgresOptions
     from databases.records import Result
     from databases.statements import Batch, Bound, Statement
-
-_SHUT_DOWN = ("57P01", "57P02")
-"""The server ended the session, with or without being asked nicely. Source: PostgreSQL's
-documentation, appendix A. It says so before a statement is committed, or not at all."""
 
 _REFUSALS = (
     (re.compile(r"password authentication failed|no password supplied"), "28P01"),
@@ -136,7 +132,7 @@ class Driver:
 
     def is_undone(self, error: BaseException) -> bool:
         """Whether the server ended the session before the statement was done."""
-        return isinstance(error, psycopg.Error) and error.sqlstate in _SHUT_DOWN
+        return isinstance(error, psycopg.Error) and error.sqlstate in SHUT_DOWN
 
     async def close(self) -> None:
         """Wait until what was to be stopped has stopped."""

@@ -60,7 +60,7 @@ class Turn(Holding):
                 f"a transaction begun at\n  {self.site}\n"
                 "Use the connection of that transaction, or end it first."
             )
-        if self.is_for_ever({task}):
+        if self.waits_for({task}) is not None:
             raise StateError(_AWAITED_INSIDE.format(site=self.site))
 
     def wake(self) -> bool:
