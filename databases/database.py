@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from databases.backends.base import Cursor, Runner
     from databases.compiler import Compiler
     from databases.statements import Bound
+    from databases.statistics import Statistics
+    from databases.steps import Steps
 
 
 class Database(Queries):
@@ -92,6 +94,26 @@ class Database(Queries):
     def is_connected(self) -> bool:
         """Whether ``connect()`` has been awaited, and ``disconnect()`` has not."""
         return self._engine.connected is not None
+
+    @property
+    def steps(self) -> Steps:
+        """The stream of all that this database does: see ``Steps.subscribe``."""
+        return self._engine.steps
+
+    def statistics(self) -> Statistics:
+        """Return the live state: which connections are open, who holds them, and who waits.
+
+        Example:
+            >>> import asyncio, databases
+            >>> async def main():
+            ...     async with databases.Database("sqlite://") as database:
+            ...         async with database.transaction():
+            ...             [connection] = database.statistics().held
+            ...             return connection.name, connection.state, connection.holder.sql
+            >>> asyncio.run(main())
+            ('writer', 'held', None)
+        """
+        return self._engine.statistics()
 
     def connect(self) -> Pending[None]:
         """Connect; nothing happens where it is connected already.
@@ -176,7 +198,7 @@ class Database(Queries):
             if self.is_connected:
                 return
             try:
-                await self._engine.connect()
+                await self._engine.connect(site)
             except DatabaseError as error:
                 explain(error, site)
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 
 from databases.compiler import Compiler
@@ -10,10 +11,13 @@ from databases.exceptions import NotConnectedError, UnknownBackendError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
     from typing import Any
 
     from databases.backends.base import Backend
     from databases.pending import CallSite, Pending
+    from databases.statistics import Statistics
+    from databases.steps import Steps
     from databases.url import DatabaseURL
 
 
@@ -33,8 +37,9 @@ class Engine:
         self._backend: Backend | None = None
         self._last_connect: Pending[None] | None = None
         self._disconnected_at: CallSite | None = None
+        self._steps: Steps | None = None
         self.connected: Backend | None = None
-        """The backend, while it is connected."""
+        """What queries run on while the database is connected: the backend, maybe watched."""
         self.compiler: Compiler
 
     def calls_connect(self, pending: Pending[None]) -> Pending[None]:
@@ -43,21 +48,67 @@ class Engine:
             self._last_connect = pending
         return pending
 
-    async def connect(self) -> None:
+    @property
+    def steps(self) -> Steps:
+        """The stream of what the database does."""
+        if self._steps is None:
+            # Slow to import, and of use only to those who watch.
+            from databases.steps import Steps
+
+            self._steps = Steps(self._watch)
+        return self._steps
+
+    def _watch(self) -> None:
+        """Let queries run on something that tells of each step, or else on the backend itself.
+
+        It stands between them only while somebody watches, so that it costs nothing otherwise.
+        """
+        backend, steps = self._backend, self._steps
+        if self.connected is None or backend is None or steps is None:
+            return
+        if steps.subscribers:
+            from databases.observed import ObservedBackend
+
+            backend = ObservedBackend(backend, steps)
+        self.connected = backend
+
+    async def connect(self, site: CallSite) -> None:
         """Load the backend, if it is not yet, and connect it."""
         self._last_connect = None
         if self._backend is None:
             self._backend = self._load()(self._url, **self._options)
             self.compiler = Compiler(self._backend.dialect)
-        await self._backend.connect()
+        with self._told("CONNECT", site, "not connected", "connected"):
+            await self._backend.connect()
         self.connected = self._backend
+        self._watch()
 
     async def disconnect(self, site: CallSite) -> None:
         """Refuse queries from now on, and disconnect the backend."""
-        backend, self.connected = self.connected, None
+        backend, self.connected = self._backend, None
         assert backend is not None
         self._disconnected_at = site
-        await backend.disconnect()
+        with self._told("DISCONNECT", site, "connected", "not connected"):
+            await backend.disconnect()
+
+    def _told(self, kind: str, site: CallSite, *states: str) -> AbstractContextManager[object]:
+        if self._steps is None or not self._steps.subscribers:
+            return contextlib.nullcontext()
+        from databases.operations import Operation
+        from databases.steps import Kind
+
+        return Operation(self._steps, Kind[kind], site, states=states)
+
+    def statistics(self) -> Statistics:
+        """The live state."""
+        from databases.statistics import Statistics
+
+        return Statistics(False) if self.connected is None else self.connected.statistics()
+
+    def dropped(self, pending: Pending[Any]) -> None:
+        """The result of a method was never awaited."""
+        if self._steps is not None and self._steps.subscribers:
+            self._steps.dropped(pending)
 
     def backend(self, method: str, site: CallSite) -> Backend:
         """Return the connected backend.

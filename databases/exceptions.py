@@ -15,6 +15,7 @@ The tree::
     │   ├── UnknownOptionError (TypeError)
     │   └── BackendUnavailableError (ImportError)
     ├── QueryTimeoutError (TimeoutError)      a query took longer than its ``timeout``
+    ├── QueryCancelledError                   a query was stopped by hand, in the inspector
     ├── WaitTimeoutError (TimeoutError)       somebody else held what this one waited for
     │   └── PoolTimeout                       all connections of the pool were lent
     │       └── PoolDeadlock                  and no one of them could come back
@@ -108,6 +109,10 @@ class BackendUnavailableError(ConfigurationError, ImportError):
 
 class QueryTimeoutError(DatabaseError, TimeoutError):
     """A query took longer than its ``timeout``; it was stopped in the database."""
+
+
+class QueryCancelledError(DatabaseError):
+    """A query was stopped in the database by hand: with the inspector's button."""
 
 
 class WaitTimeoutError(DatabaseError, TimeoutError):

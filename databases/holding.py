@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import time
 import weakref
 from typing import Any
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from databases.pending import CallSite
+    from databases.steps import Request
+
+present_request: contextvars.ContextVar[Request | None] = contextvars.ContextVar(
+    "databases.request", default=None
+)
+"""The request of the web application that the present task answers, as far as it is watched."""
 
 
 class Holding:
@@ -25,7 +32,7 @@ class Holding:
         task: the present task, where the caller has it at hand.
     """
 
-    __slots__ = ("_since", "_task", "site", "sql")
+    __slots__ = ("_task", "request", "running_since", "since", "site", "sql")
 
     def __init__(
         self, site: CallSite, sql: str | None = None, task: asyncio.Task[Any] | None = None
@@ -38,11 +45,20 @@ class Holding:
             task = asyncio.current_task()
         # Weak: a task that ended without letting go must not be kept for its sake.
         self._task = None if task is None else weakref.ref(task)
-        self._since = time.monotonic()
+        self.request = present_request.get()
+        self.since = time.monotonic()
+        """Since when, by ``time.monotonic``."""
+        self.running_since: float | None = None
+        """Since when a statement runs for it, by the same clock; None while none does."""
 
     def started(self) -> None:
         """Count the time held from now on."""
-        self._since = time.monotonic()
+        self.since = time.monotonic()
+
+    def runs(self, sql: str) -> None:
+        """A statement runs for it from now on."""
+        self.sql = sql
+        self.running_since = time.monotonic()
 
     @property
     def task(self) -> asyncio.Task[Any] | None:
@@ -61,7 +77,9 @@ class Holding:
     def __str__(self) -> str:
         task = self.task
         name = "a task that has ended" if task is None else task.get_name()
-        held = time.monotonic() - self._since
+        if self.request is not None:
+            name += f" ({self.request})"
+        held = time.monotonic() - self.since
         sql = f"\n  Its last SQL: {shortened(self.sql)}" if self.sql else ""
         return f"{name}, for {held:.1f} s\n  {self.site}{sql}"
 

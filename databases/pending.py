@@ -247,9 +247,15 @@ class Pending(Coroutine[Any, Any, T]):
         return f"<Pending {self.method}() at {self.site}>"
 
     def __del__(self) -> None:
-        if self._function is None or self._told or sys.is_finalizing() or sys.meta_path is None:
+        function = self._function
+        if function is None or self._told or sys.is_finalizing() or sys.meta_path is None:
             return
         query = self.query
+        while isinstance(function, functools.partial):
+            function = function.args[-1]
+        dropped = getattr(getattr(function, "__self__", None), "_dropped", None)
+        if dropped is not None:
+            dropped(self)
         sql = "" if query is None else f"\n  SQL:    {shortened(query)}"
         warnings.warn_explicit(
             f"{self.method}() was never awaited, so it did not run.{sql}\n{self.advice()}",

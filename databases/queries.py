@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from databases.backends.base import Cursor, Runner
     from databases.compiler import Compiler
+    from databases.engine import Engine
     from databases.records import Record
     from databases.statements import Bound, Query, Values
 
@@ -39,6 +40,8 @@ class Queries:
     """
 
     __slots__ = ()
+
+    _engine: Engine
 
     _called = "database"
     """What users call the object, for messages."""
@@ -182,6 +185,10 @@ class Queries:
     ) -> tuple[Cursor, Callable[[], None]]:
         """Open a cursor; also return what frees its connection, if that was acquired for it."""
         raise NotImplementedError
+
+    def _dropped(self, pending: Pending[Any]) -> None:
+        """One of the methods was called, and what it returned never awaited."""
+        self._engine.dropped(pending)
 
     # The work behind the methods, run when a Pending is awaited.
 

@@ -52,7 +52,7 @@ class Statement:
         sql: the driver's SQL.
     """
 
-    __slots__ = ("_shape", "sql", "verb")
+    __slots__ = ("_shape", "family", "sql", "verb")
 
     typed = False
     """Whether it may know how to decode its columns, or to find them by more than their names."""
@@ -61,6 +61,16 @@ class Statement:
         self.sql = sql
         self.verb = verb_of(sql)
         self._shape: Shape | None = None
+        self.family: str | None = None
+        """The SQL without values, once somebody has asked for it."""
+
+    def find_family(self) -> str:
+        """The SQL without values: see ``family_of``."""
+        # Only needed while somebody watches.
+        from databases.families import family_of
+
+        self.family = family_of(self.sql)
+        return self.family
 
     def shape(self, names: tuple[str, ...], codes: tuple[Any, ...] = ()) -> Shape:
         """The shape of rows with these columns, kept for the next result.

@@ -4,6 +4,9 @@ The core compiles a query to a ``Bound`` (a statement and its arguments), and a 
 single statement goes to the ``Backend`` itself, which chooses where it runs; what needs one
 connection for a while (``connection()``, ``transaction()``, ``iterate()``) acquires a
 ``BackendConnection``. A backend never imports the core.
+
+What only the backend knows of an operation that is watched, such as the connection that it runs
+on, it notes on the one that ``operations`` has; a backend need not do that.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from databases.pending import CallSite
     from databases.records import Result
     from databases.statements import Batch, Bound, Dialect
+    from databases.statistics import Statistics
     from databases.url import DatabaseURL
 
 
@@ -115,4 +119,8 @@ class Backend(Runner, Protocol):
 
     async def acquire(self, site: CallSite) -> BackendConnection:
         """Return a connection of the caller's own, as good as new."""
+        ...
+
+    def statistics(self) -> Statistics:
+        """Return which connections there are, who has them and who waits for one."""
         ...

@@ -14,7 +14,9 @@ from databases.backends.network_connection import NetworkConnection
 from databases.backends.pool import Pool
 from databases.backends.session import Leaves
 from databases.exceptions import disconnected
+from databases.operations import repeats, sent
 from databases.statements import LONGEST_KEPT, Kept
+from databases.statistics import Statistics
 from databases.verbs import Verb
 
 TYPE_CHECKING = False
@@ -131,6 +133,10 @@ class NetworkBackend:
             raise adopted(self._driver, error) from error.__cause__
         return NetworkConnection(slot, pool, self._driver, self._begin, self._leaves)
 
+    def statistics(self) -> Statistics:
+        """The connections of the pool."""
+        return Statistics(False) if self._pool is None else self._pool.statistics()
+
     async def _single(
         self,
         statement: Statement,
@@ -144,11 +150,13 @@ class NetworkBackend:
         try:
             if slot is None:
                 slot = await pool.acquire(site, sql)
+            sent(slot.name)
             result = await work(slot.link)
         except BaseException as error:
             if slot is not None:
                 self._take_back(pool, slot, error, sql)
                 if self._is_undone(slot.link, error, statement, tries):
+                    repeats("its connection broke before it was done", error)
                     return await self._single(statement, site, work, tries + 1)
             raise adopted(self._driver, error) from error.__cause__
         left = self._known.get(sql) or self._leaves(sql)

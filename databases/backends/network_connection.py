@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from databases.backends.link import adopted
 from databases.backends.session import Leaves
 from databases.exceptions import DriverError, StateError, TransactionStateError
+from databases.operations import sent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -239,10 +240,11 @@ class NetworkConnection:
             raise
 
     async def _run(self, sql: str, work: Callable[[Link], Awaitable[T]]) -> T:
-        link = self._slot.link
-        if self._slot.holding is not None:
-            self._slot.holding.sql = sql
+        link, holding = self._slot.link, self._slot.holding
         async with self._turn:
+            if holding is not None:
+                holding.runs(sql)
+            sent(self._slot.name)
             try:
                 if self._doubtful:
                     await self._settle(link, sql)
@@ -253,6 +255,9 @@ class NetworkConnection:
                 if not isinstance(error, Exception):
                     self._as_new = False  # it may run on the server still
                 raise adopted(self._driver, error) from error.__cause__
+            finally:
+                if holding is not None:
+                    holding.running_since = None
 
     async def _settle(self, link: Link, sql: str) -> None:
         await link.settle()

@@ -9,6 +9,7 @@ error can tell whom one waited for.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import random
 import weakref
@@ -19,6 +20,7 @@ from databases.backends.sockets import has_news
 from databases.backends.waiting import Waiting
 from databases.exceptions import disconnected
 from databases.holding import Holding
+from databases.statistics import ConnectionState, Statistics, waiters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +56,9 @@ class Pool(Generic[LinkT]):
         self._now = self.loop.time
         self._slots: set[Slot[LinkT]] = set()
         self._idle: list[Slot[LinkT]] = []
-        self._waiting = Waiting(options, self.loop, self._not_wanted, self._stuck, self._holders)
+        self._waiting = Waiting(
+            options, self.loop, self._not_wanted, self._stuck, self._held, self._holders
+        )
         self._queue = self._waiting.queue
         # Those that are being opened or closed at this moment count too.
         self._size = 0
@@ -196,6 +200,15 @@ class Pool(Generic[LinkT]):
         if self._shrinking is not None:
             self._shrinking.cancel()
 
+    def statistics(self) -> Statistics:
+        """Which connections there are, who has them and who waits for one."""
+        slots = sorted(self._slots, key=lambda slot: (len(slot.name), slot.name))
+        connections = [slot.state() for slot in slots]
+        connections += [ConnectionState("a new connection", "opening")] * len(self._opening)
+        held_by = [slot.name for slot in slots if slot.lent]
+        waiting = waiters(self._queue, self._waiting.what, held_by)
+        return Statistics(True, self._options.max_size, tuple(connections), waiting)
+
     # Lending.
 
     def _lend(self, slot: Slot[LinkT], holding: Holding, *, pinned: bool = False) -> Slot[LinkT]:
@@ -234,9 +247,14 @@ class Pool(Generic[LinkT]):
             raise
         lifetime = self._options.max_lifetime
         # Those opened together must not be closed together.
-        slot = Slot(link, self._now() + lifetime * random.uniform(0.9, 1.0))
+        slot = Slot(link, self._now() + lifetime * random.uniform(0.9, 1.0), self._free_name())
         self._slots.add(slot)
         return slot
+
+    def _free_name(self) -> str:
+        """The first that none has, so that a connection bears the name of the one it replaces."""
+        taken = {slot.name for slot in self._slots}
+        return next(name for n in itertools.count(1) if (name := f"connection {n}") not in taken)
 
     def _opened_in_vain(self, opening: asyncio.Task[Slot[LinkT]]) -> None:
         if not opening.cancelled() and opening.exception() is None:
@@ -332,8 +350,11 @@ class Pool(Generic[LinkT]):
             stuck.add(task)
         return stuck
 
+    def _held(self) -> list[Holding]:
+        return [slot.holding for slot in self._slots if slot.lent and slot.holding is not None]
+
     def _holders(self) -> str:
-        held = [str(slot.holding) for slot in self._slots if slot.lent]
+        held = [str(holding) for holding in self._held()]
         more = f"\nand {len(held) - 10} more" if len(held) > 10 else ""
         busy = self._size - len(held)
         opening = f"\n{busy} more are being opened or reset" if busy else ""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import weakref
 from typing import Any, Generic, TypeVar
 
+from databases.statistics import ConnectionState
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
@@ -21,12 +23,14 @@ class Slot(Generic[LinkT]):
     Args:
         link: the driver's connection.
         expires: when it is too old to be lent again, by the clock of the event loop.
+        name: tells it from the others of the pool.
     """
 
-    __slots__ = ("expires", "holding", "idle_since", "lent", "link", "pinned", "tenant")
+    __slots__ = ("expires", "holding", "idle_since", "lent", "link", "name", "pinned", "tenant")
 
-    def __init__(self, link: LinkT, expires: float) -> None:
+    def __init__(self, link: LinkT, expires: float, name: str) -> None:
         self.link = link
+        self.name = name
         self.expires = expires
         self.idle_since = 0.0
         self.lent = False
@@ -36,3 +40,13 @@ class Slot(Generic[LinkT]):
         """Whether it is lent for more than one statement."""
         self.tenant: weakref.ref[asyncio.Task[Any]] | None = None
         """The task that has a temporary table in its session; for others it is reset first."""
+
+    def state(self) -> ConnectionState:
+        """Who has it, and whether a statement runs on it."""
+        holding = self.holding
+        if not self.lent or holding is None:
+            return ConnectionState(self.name, "idle")
+        if not self.pinned:
+            # Lent for one statement, which runs from the beginning.
+            holding.running_since = holding.since
+        return ConnectionState.held_by(self.name, holding)

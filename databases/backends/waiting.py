@@ -8,6 +8,7 @@ from typing import Any
 
 from databases.exceptions import PoolDeadlock, PoolTimeout, TooManyRequests, disconnected
 from databases.holding import Holding, parent_in_group
+from databases.operations import waits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ class Waiting:
         loop: the event loop.
         take_back: called with what was handed to somebody who had given up in the same moment.
         stuck: where nobody but those who wait could let a connection go, those for whom it is so.
-        holders: says who holds the connections, for messages.
+        held: those who hold the connections.
+        holders: says the same, for messages.
     """
 
     def __init__(
@@ -63,12 +65,16 @@ class Waiting:
         loop: asyncio.AbstractEventLoop,
         take_back: Callable[[Any], None],
         stuck: Callable[[Collection[asyncio.Task[Any] | None]], set[asyncio.Task[Any]]],
+        held: Callable[[], list[Holding]],
         holders: Callable[[], str],
     ) -> None:
         self._options = options
+        self.what = f"one of {options.max_size} connections"
+        """What is waited for, in words."""
         self._loop = loop
         self._take_back = take_back
         self._stuck = stuck
+        self._held = held
         self._holders = holders
         self.queue: collections.deque[Waiter] = collections.deque()
         """Those who wait; the longest first."""
@@ -95,6 +101,7 @@ class Waiting:
             if not tasks.isdisjoint(self._stuck(self._tasks)):
                 raise self._deadlock(waiter)
             queue.append(waiter)
+            waits(self.what, self._held())
             if self._timer is None:
                 self._watch()
             try:

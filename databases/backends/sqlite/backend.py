@@ -11,17 +11,20 @@ import asyncio
 from functools import partial
 from typing import Any, TypeVar
 
-from databases.backends.sqlite import work
+from databases.backends.sqlite import live, work
 from databases.backends.sqlite.adapters import ADAPTERS
 from databases.backends.sqlite.connection import SQLiteConnection
 from databases.backends.sqlite.jobs import Kind
 from databases.backends.sqlite.lane import FastLane
+from databases.backends.sqlite.live import LANE
 from databases.backends.sqlite.opening import open_connection
 from databases.backends.sqlite.options import SQLiteOptions
 from databases.backends.sqlite.readers import Readers
 from databases.backends.sqlite.turns import Turns
 from databases.backends.sqlite.worker import ConnectionThread, Crew
 from databases.exceptions import disconnected
+from databases.holding import Holding
+from databases.operations import sent
 from databases.statements import Bound, Dialect
 from databases.url import DatabaseURL
 from databases.verbs import Verb
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from databases.pending import CallSite
     from databases.records import Result
     from databases.statements import Batch
+    from databases.statistics import Statistics
 
 T = TypeVar("T")
 
@@ -84,13 +88,13 @@ class SQLiteBackend:
         self._readers: Readers | None = None
         self._crew = Crew()
         self._idle: list[ConnectionThread] = []
-        self._lent: set[ConnectionThread] = set()
+        self._lent: dict[ConnectionThread, Holding] = {}
         self._ending: set[ConnectionThread] = set()
 
     async def connect(self) -> None:
         """Open the file, creating it where it is missing."""
         self._turns = Turns(self._options.timeout)
-        self._writer = await self._connected(self._options)
+        self._writer = await self._connected(self._options, role="writer")
         if self._options.in_memory:
             return
         self._later = self._options.once_connected()
@@ -155,10 +159,13 @@ class SQLiteBackend:
             if conduct is not None:
                 if lane.needs_pause:
                     await lane.pause()
+                sent(LANE)
                 result = lane.fetch(conduct, bound, limit)
                 if result is not None:
                     return result
-            return await readers.read(partial(lane.trial, bound=bound, limit=limit))
+            return await readers.read(
+                partial(lane.trial, bound=bound, limit=limit), statement.sql, site
+            )
         job = partial(work.fetch, bound=bound, limit=limit)
         if statement.verb in _TOGETHER:
             return await self._write(statement.sql, site, job, Kind.GROUPED)
@@ -171,7 +178,7 @@ class SQLiteBackend:
         if statement.verb in _TOGETHER:
             return await self._write(statement.sql, site, job, Kind.GROUPED)
         if statement.verb is Verb.READ and self._readers is not None:
-            return await self._readers.read(job)
+            return await self._readers.read(job, statement.sql, site)
         return await self._run(bound, site, job)
 
     async def execute_many(self, batches: list[Batch], site: CallSite) -> None:
@@ -205,9 +212,15 @@ class SQLiteBackend:
 
     async def acquire(self, site: CallSite) -> SQLiteConnection:
         """Return a connection of the caller's own; in memory, the one that there is."""
-        return SQLiteConnection(self._lend, self._take_back, self._turns, self._lane)
+        return SQLiteConnection(Holding(site), self._lend, self._take_back, self._turns, self._lane)
 
-    async def _lend(self) -> ConnectionThread:
+    def statistics(self) -> Statistics:
+        """Which connections there are, who has them and who waits to write."""
+        if self._readers is None:
+            return live.of_one(self._writer, self._turns)
+        return live.of_all(self._writer, self._readers, self._lent, self._idle, self._turns)
+
+    async def _lend(self, holding: Holding) -> ConnectionThread:
         if self._options.in_memory:
             return self._writer
         if self._readers is None:
@@ -219,25 +232,30 @@ class SQLiteBackend:
             self._crew.reopened += 1
             thread.stop()
         else:
-            readers, thread = self._readers, await self._connected(self._later, lent=True)
+            readers, thread = (
+                self._readers,
+                await self._connected(self._later, role="connection", lent=True),
+            )
             if self._readers is not readers:
                 thread.stop()
                 raise disconnected()
-        self._lent.add(thread)
+        self._lent[thread] = holding
         return thread
 
     def _take_back(self, thread: ConnectionThread, clean: bool) -> None:
         if thread not in self._lent:
             return  # the one connection of a database in memory, or disconnected meanwhile
-        self._lent.remove(thread)
+        del self._lent[thread]
         if clean and len(self._idle) < _KEPT:
             self._idle.append(thread)
         else:
             thread.stop()
             self._ending = {each for each in (*self._ending, thread) if not each.ended}
 
-    async def _connected(self, options: SQLiteOptions, *, lent: bool = False) -> ConnectionThread:
-        thread = ConnectionThread(options, self._crew, lent=lent)
+    async def _connected(
+        self, options: SQLiteOptions, *, role: str, lent: bool = False
+    ) -> ConnectionThread:
+        thread = ConnectionThread(options, self._crew, lent=lent, role=role)
         await thread.connect()
         return thread
 

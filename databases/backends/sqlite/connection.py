@@ -14,6 +14,7 @@ from databases.backends.sqlite.cursors import SQLiteCursor
 from databases.backends.sqlite.jobs import Kind
 from databases.backends.sqlite.raw import RawConnection
 from databases.backends.transactions import TransactionOptions
+from databases.operations import sent
 from databases.records import Result
 from databases.statements import Bound
 from databases.verbs import Verb
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from databases.backends.sqlite.lane import FastLane
     from databases.backends.sqlite.turns import Turn, Turns
     from databases.backends.sqlite.worker import ConnectionThread
+    from databases.holding import Holding
     from databases.pending import CallSite
     from databases.statements import Batch
 
@@ -40,6 +42,7 @@ class SQLiteConnection:
     once its turn to write has come: a hundred that wait do not open a hundred connections.
 
     Args:
+        holding: who holds it.
         lend: gives the connection and its thread.
         give_back: called at release with whether that connection is as good as new.
         turns: who may write.
@@ -49,11 +52,13 @@ class SQLiteConnection:
 
     def __init__(
         self,
-        lend: Callable[[], Awaitable[ConnectionThread]],
+        holding: Holding,
+        lend: Callable[[Holding], Awaitable[ConnectionThread]],
         give_back: Callable[[ConnectionThread, bool], None],
         turns: Turns,
         lane: FastLane | None,
     ) -> None:
+        self._holding = holding
         self._lend = lend
         self._lending = asyncio.Lock()
         self._thread: ConnectionThread | None = None
@@ -89,7 +94,7 @@ class SQLiteConnection:
         if self._thread is None:
             async with self._lending:
                 if self._thread is None:
-                    self._thread = await self._lend()
+                    self._thread = await self._lend(self._holding)
         return self._thread
 
     async def fetch(self, bound: Bound, limit: int | None, site: CallSite) -> Result:
@@ -106,8 +111,8 @@ class SQLiteConnection:
             connection = thread.if_idle
             usual = connection is not None and connection.in_transaction is self._begun
             if connection is not None and usual and connection.is_wal:
-                if self._turn is not None:
-                    self._turn.sql = bound.statement.sql
+                self._note(bound.statement.sql)
+                sent(thread.name)
                 result = lane.fetch_on(connection, conduct, bound, limit)
                 if result is not None:
                     return result
@@ -145,8 +150,7 @@ class SQLiteConnection:
 
     async def run(self, bound: Bound, site: CallSite, job: Callable[[EngineConnection], T]) -> T:
         """Do the job of a statement, in its turn if it may write."""
-        if self._turn is not None:
-            self._turn.sql = bound.statement.sql
+        self._note(bound.statement.sql)
         if self._begun:
             job = partial(work.inside_transaction, job=job)
         session = work.changes_session(bound.statement)
@@ -155,6 +159,12 @@ class SQLiteConnection:
         if (bound.statement.verb is Verb.READ or session) and not self._shared:
             return await self._run(job)
         return await self._write(site, job)
+
+    def _note(self, sql: str) -> None:
+        """What it does now, for those who wait for it."""
+        self._holding.sql = sql
+        if self._turn is not None:
+            self._turn.sql = sql
 
     async def _run(self, job: Callable[[EngineConnection], T]) -> T:
         # A user who has had the driver's connection may have a progress handler of his own on it.
@@ -191,6 +201,7 @@ class SQLiteConnection:
         self._begun = True
         try:
             connection = None if self._waits_itself else thread.if_idle
+            sent(thread.name)
             if connection is None or not work.begun_at_once(connection, sql, readonly=readonly):
                 await thread.submit(partial(work.begin, sql=sql, readonly=readonly))
         except BaseException:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from databases.backends.sqlite.inserts import EngineConnection
+    from databases.operations import Operation
 
     Work = Callable[[EngineConnection], Any]
 
@@ -35,6 +36,8 @@ class Job(NamedTuple):
     work: Work
     future: asyncio.Future[Any] | None
     kind: Kind
+    operation: Operation | None = None
+    """What it is a part of, if somebody watches."""
 
     @property
     def is_wanted(self) -> bool:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import queue
-from typing import TypeVar
+import time
+from typing import Any, NamedTuple, TypeVar
 
 from databases.backends.sqlite.worker import ConnectionThread
+from databases.holding import present_request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from databases.backends.sqlite.jobs import Inbox
     from databases.backends.sqlite.options import SQLiteOptions
     from databases.backends.sqlite.worker import Crew
+    from databases.pending import CallSite
+    from databases.steps import Request
 
 T = TypeVar("T")
 
@@ -30,6 +34,16 @@ has to wait for the interpreter several times while the event loop is busy."""
 
 _IDLE = 1.0
 """Seconds without work after which an additional connection is closed again."""
+
+
+class Asked(NamedTuple):
+    """A read that is to be done."""
+
+    site: CallSite
+    sql: str
+    since: float
+    """Since when, by ``time.monotonic``."""
+    request: Request | None
 
 
 class Readers:
@@ -45,21 +59,22 @@ class Readers:
         self._options = options
         self._crew = crew
         self._inbox: Inbox = queue.SimpleQueue()
-        self._first = ConnectionThread(options, crew, self._inbox)
+        self._first = ConnectionThread(options, crew, self._inbox, role="reader")
         self._others: list[ConnectionThread] = []
-        self._under_way = 0
+        self.asked: dict[asyncio.Future[Any], Asked] = {}
+        """The reads that are not done, by what waits for each."""
         self._watched_by: asyncio.AbstractEventLoop | None = None
 
     async def connect(self) -> None:
         """Open the first connection."""
         await self._first.connect()
 
-    async def read(self, job: Callable[[EngineConnection], T]) -> T:
+    async def read(self, job: Callable[[EngineConnection], T], sql: str, site: CallSite) -> T:
         """Have a read done. Cancelled, it is interrupted inside SQLite."""
         future = self._first.submit(job)
-        if self._under_way:
+        if self.asked:
             self._watch()
-        self._under_way += 1
+        self.asked[future] = Asked(site, sql, time.monotonic(), present_request.get())
         try:
             return await future
         except asyncio.CancelledError:
@@ -67,7 +82,7 @@ class Readers:
                 thread.interrupt(future)
             raise
         finally:
-            self._under_way -= 1
+            del self.asked[future]
             # Its error's traceback leads to this frame: no cycle for the collector.
             del future
 
@@ -100,7 +115,9 @@ class Readers:
         if len(threads) < self._options.readers and all(
             thread.busy_for >= _LONG for thread in threads
         ):
-            another = ConnectionThread(self._options, self._crew, self._inbox, idle=_IDLE)
+            another = ConnectionThread(
+                self._options, self._crew, self._inbox, idle=_IDLE, role="reader"
+            )
             another.start()
             self._others.append(another)
         self._watch()

@@ -15,11 +15,15 @@ from collections import deque
 from databases.backends.sqlite.faults import LockedError
 from databases.exceptions import StateError, disconnected
 from databases.holding import Holding
+from databases.operations import waits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from databases.pending import CallSite
 
+
+WRITER = "the turn to write to SQLite"
+"""What is waited for, in words."""
 
 _AWAITED_INSIDE = """\
 This would wait for ever: the transaction that holds SQLite's only writer, begun at
@@ -105,6 +109,17 @@ class Turns:
         self._closed = False
         # The shared turn that single statements can still join.
         self._open: SharedTurn | None = None
+
+    @property
+    def holder(self) -> Turn | None:
+        """Who may write at this moment."""
+        return self._holder
+
+    @property
+    def waiting(self) -> list[Turn]:
+        """Those who wait for their turn; the longest first."""
+        with self._guard:
+            return list(self._waiting)
 
     async def take(self, site: CallSite) -> Turn:
         """Wait for a turn to write.
@@ -218,6 +233,8 @@ class Turns:
         Raises:
             WaitTimeoutError: after ``timeout`` seconds; the message names the holder.
         """
+        holder = self._holder
+        waits(WRITER, [] if holder is None else [holder])
         try:
             async with asyncio.timeout(self._timeout):
                 await waiter

@@ -24,6 +24,7 @@ from databases.backends.sqlite.faults import adopted, is_busy, locked_by_others,
 from databases.backends.sqlite.jobs import STOP, Answer, Job, Kind, send
 from databases.backends.sqlite.opening import has_moved, open_connection
 from databases.exceptions import disconnected
+from databases.operations import present_task, under_way
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,6 +60,18 @@ class Crew:
         """Those that are doing something but single writes, which mostly wait for the disk."""
         self.reopened = 0
         """How often the database's file turned out to be another one than before."""
+        self._names: set[str] = set()
+
+    def take_name(self, role: str) -> str:
+        """The first name for a connection of a role that no other one has."""
+        names = chain([role], (f"{role} {number}" for number in itertools.count(2)))
+        name = next(name for name in names if name not in self._names)
+        self._names.add(name)
+        return name
+
+    def free_name(self, name: str) -> None:
+        """A connection is closed: the next one may have its name."""
+        self._names.discard(name)
 
 
 class ConnectionThread:
@@ -71,6 +84,7 @@ class ConnectionThread:
         idle: the seconds without work after which it ends; None for never.
         lent: whether it is somebody's own for a while. If not it opens the database anew where
             another file has taken its place.
+        role: what it is for; its name is made of that.
     """
 
     def __init__(
@@ -81,7 +95,10 @@ class ConnectionThread:
         *,
         idle: float | None = None,
         lent: bool = False,
+        role: str,
     ) -> None:
+        self.name = crew.take_name(role)
+        """Tells it from the others of the database."""
         self._options = options
         self._crew = crew
         self._inbox: Inbox = queue.SimpleQueue() if inbox is None else inbox
@@ -145,7 +162,10 @@ class ConnectionThread:
         if self.closing:
             raise disconnected()
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._give(Job(work, future, kind))
+        operation = under_way.get(present_task()) if under_way else None
+        if operation is not None:
+            operation.sent(self.name)
+        self._give(Job(work, future, kind, operation))
         return future
 
     def post(self, work: Work) -> None:
@@ -201,6 +221,11 @@ class ConnectionThread:
         return max(0.0, time.perf_counter() - self._busy_since)
 
     @property
+    def current(self) -> Job | None:
+        """The piece of work that it is doing."""
+        return self._current
+
+    @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open on the connection at this moment."""
         connection = self._connection
@@ -227,6 +252,7 @@ class ConnectionThread:
             self._close()
             with self._lock:
                 self.closing = self.ended = True
+            self._crew.free_name(self.name)
             if self._closed is not None:
                 send([Answer(self._closed, None, None)])
 
@@ -306,6 +332,9 @@ class ConnectionThread:
                         self._close()
                     continue
                 groups.insert(0, group)
+                for job in group:
+                    if job.operation is not None:
+                        job.operation.repeated += 1
             if time.monotonic() > give_up:
                 locked = locked_by_others(self._options)
                 answers += [self._failed(job, of_each(locked)) for job in chain(*groups)]
@@ -320,6 +349,8 @@ class ConnectionThread:
             sqlite3.OperationalError: where another process is in the way, and nothing was done.
         """
         self._current = job
+        if job.operation is not None:
+            job.operation.runs(self.name)
         try:
             connection = self._opened()
             # From here on an interrupt finds it; one that came before must not have been in vain.

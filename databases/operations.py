@@ -1,0 +1,231 @@
+"""Operations: what the library does for its callers at this moment, while somebody watches.
+
+While somebody subscribes to the steps of a database, ``observed`` makes one of each query, BEGIN
+and so on. Whoever works on it further down notes here what only he knows: on which connection it
+runs, for whom it waits. Where nobody watches there is none, and that is found out at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from databases.exceptions import QueryCancelledError, shortened
+from databases.holding import present_request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from databases.holding import Holding
+    from databases.pending import CallSite
+    from databases.statements import Bound
+    from databases.steps import Kind, Steps
+
+
+def present_task() -> asyncio.Task[Any] | None:
+    """The task that runs, if one does."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no event loop runs: something is collected after its end
+        return None
+
+
+under_way: dict[asyncio.Task[Any] | None, Operation] = {}
+"""The operation that each task is in. A child task is not in that of its parent."""
+
+
+def sent(connection: str) -> None:
+    """The present operation, if there is one, is handed to a connection."""
+    if under_way and (operation := under_way.get(present_task())) is not None:
+        operation.sent(connection)
+
+
+def waits(what: str, holders: Iterable[Holding]) -> None:
+    """The present operation, if there is one, begins to wait for something that others hold."""
+    if under_way and (operation := under_way.get(present_task())) is not None:
+        operation.steps.waiting(operation, what, holders)
+
+
+def repeats(why: str, error: BaseException | None) -> None:
+    """The present operation, if there is one, was not done and is tried again."""
+    if under_way and (operation := under_way.get(present_task())) is not None:
+        operation.steps.retrying(operation, why, error)
+
+
+class Lease:
+    """A connection, held by one user of the core.
+
+    Args:
+        number: tells it from others.
+        site: where in the user's code it was asked for.
+    """
+
+    __slots__ = ("busy", "connection", "number", "savepoints", "since", "site", "transaction")
+
+    def __init__(self, number: int, site: CallSite) -> None:
+        self.number = number
+        self.site = site
+        self.connection: str | None = None
+        self.since = time.perf_counter()
+        self.busy = 0.0
+        """Seconds of the time since then in which something ran on it."""
+        self.transaction: CallSite | None = None
+        """Where the transaction that is open on it was begun."""
+        self.savepoints = 0
+
+
+class Operation:
+    """One thing that the library does for a caller; a context manager around the doing.
+
+    Its steps share it. It is not changed any more when it is over, and has no values of a query.
+
+    Args:
+        steps: where it is told.
+        kind: the step that it ends with.
+        site: where in the user's code it was asked for.
+        bound: its statement and the values, if it has one.
+        lease: the connection that is held for it, if one is.
+        states: the states before and after it, where it is no statement.
+    """
+
+    __slots__ = (
+        "_cancelling",
+        "_outer",
+        "answered",
+        "batch",
+        "began",
+        "bound",
+        "connection",
+        "family",
+        "goes_on",
+        "kind",
+        "lease",
+        "number",
+        "repeated",
+        "request",
+        "rows",
+        "runs_since",
+        "sent_at",
+        "site",
+        "sql",
+        "states",
+        "steps",
+        "task",
+        "task_object",
+    )
+
+    def __init__(
+        self,
+        steps: Steps,
+        kind: Kind,
+        site: CallSite | None,
+        bound: Bound | None = None,
+        lease: Lease | None = None,
+        states: tuple[str, ...] | None = None,
+    ) -> None:
+        self.steps = steps
+        self.number = next(steps.operations)
+        """The same in all steps of it."""
+        self.kind = kind
+        self.site = site
+        self.task_object = task = present_task()
+        self.task = "" if task is None else task.get_name()
+        """The name of the task."""
+        self.request = present_request.get()
+        self.bound = bound
+        self.sql: str | None = None
+        """The SQL as the driver gets it."""
+        self.family: str | None = None
+        """The SQL without values: see ``family_of``."""
+        if bound is not None:
+            statement = bound.statement
+            self.sql = statement.sql
+            self.family = statement.family or statement.find_family()
+        self.lease = lease
+        self.connection = None if lease is None else lease.connection
+        """The name of the connection that it runs on, once that is known."""
+        self.states = states
+        self.sent_at: float | None = None
+        """When it was handed to a connection, by ``time.perf_counter`` as all times here."""
+        self.runs_since: float | None = None
+        """When a connection began to work on it; None while it waits."""
+        self.answered: float | None = None
+        """When the answer was there; what comes after it is decoding."""
+        self.rows: int | None = None
+        self.batch: int | None = None
+        """How many sets of values it has, where it is an ``execute_many``."""
+        self.goes_on = False
+        """Whether other operations bring its rows: it opens a cursor."""
+        self.repeated = 0
+        """How often another process was in the way, so that it had to be tried again."""
+        self._cancelling: int | None = None
+        self._outer: Operation | None = None
+        self.began = time.perf_counter()
+
+    def __enter__(self) -> Operation:
+        task = self.task_object
+        if task in under_way:
+            self._outer = under_way[task]
+        under_way[task] = self
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._outer is None:
+            under_way.pop(self.task_object, None)
+        else:
+            under_way[self.task_object] = self._outer
+        steps = self.steps
+        if self._cancelling is not None and self._takes_cancellation(error):
+            stopped = self._stopped()
+            steps.ended(self, stopped)
+            raise stopped from None
+        steps.ended(self, error)
+        # Whoever keeps its steps does not keep these.
+        self.bound = self.task_object = None
+
+    def sent(self, connection: str) -> None:
+        """It is handed to a connection now: by the task, in its event loop."""
+        self.connection = connection
+        self.runs_since = now = time.perf_counter()
+        if self.lease is not None:
+            self.lease.connection = connection
+        if self.sent_at is None:
+            self.sent_at = now
+            if self.bound is not None:
+                self.steps.query_sent(self, now)
+
+    def runs(self, connection: str) -> None:
+        """A connection begins to work on it, in whatever thread."""
+        self.connection = connection
+        self.runs_since = time.perf_counter()
+
+    def cancel(self) -> None:
+        """Stop it in the database; its caller gets a ``QueryCancelledError``."""
+        if self.task_object is not None and self._cancelling is None:
+            self._cancelling = self.task_object.cancelling()
+            self.task_object.cancel()
+
+    def _takes_cancellation(self, error: BaseException | None) -> bool:
+        """Whether an error is what came of ``cancel()``, and of nobody else's."""
+        before, task = self._cancelling, self.task_object
+        if before is None or task is None:
+            return False
+        # Whatever it ended with: the cancellation was meant for it alone.
+        return task.uncancel() <= before and isinstance(error, asyncio.CancelledError)
+
+    def _stopped(self) -> QueryCancelledError:
+        lines = [f"This query was stopped by hand after {time.perf_counter() - self.began:.1f} s."]
+        if self.site is not None:
+            lines.append(f"  {self.site}")
+        stopped = QueryCancelledError("\n".join(lines))
+        if self.sql is not None:
+            stopped.add_note(f"SQL: {shortened(self.sql)}")
+        return stopped
