@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from databases.backends.base import Backend
     from databases.pending import CallSite, Pending
+    from databases.statements import Bound
     from databases.statistics import Statistics
     from databases.steps import Steps
     from databases.url import DatabaseURL
@@ -66,7 +67,7 @@ class Engine:
         backend, steps = self._backend, self._steps
         if self.connected is None or backend is None or steps is None:
             return
-        if steps.subscribers:
+        if steps.is_watched:
             from databases.observed import ObservedBackend
 
             backend = ObservedBackend(backend, steps)
@@ -92,7 +93,7 @@ class Engine:
             await backend.disconnect()
 
     def _told(self, kind: str, site: CallSite, *states: str) -> AbstractContextManager[object]:
-        if self._steps is None or not self._steps.subscribers:
+        if self._steps is None or not self._steps.is_watched:
             return contextlib.nullcontext()
         from databases.operations import Operation
         from databases.steps import Kind
@@ -105,9 +106,18 @@ class Engine:
 
         return Statistics(False) if self.connected is None else self.connected.statistics()
 
+    async def explain(self, bound: Bound) -> list[str]:
+        """How the database would run a statement: the lines of its plan. Nobody is told of it."""
+        backend = self._backend
+        if backend is None or self.connected is None:
+            raise NotConnectedError("explain() needs a connected database, and this one is not.")
+        from databases.plans import plan_of
+
+        return await plan_of(backend, bound)
+
     def dropped(self, pending: Pending[Any]) -> None:
         """The result of a method was never awaited."""
-        if self._steps is not None and self._steps.subscribers:
+        if self._steps is not None and self._steps.is_watched:
             self._steps.dropped(pending)
 
     def backend(self, method: str, site: CallSite) -> Backend:

@@ -95,10 +95,15 @@ class Operation:
         "_cancelling",
         "_outer",
         "answered",
+        "at_rest",
         "batch",
         "began",
         "bound",
         "connection",
+        "ended_at",
+        "ended_number",
+        "error",
+        "failed",
         "family",
         "goes_on",
         "kind",
@@ -109,6 +114,7 @@ class Operation:
         "rows",
         "runs_since",
         "sent_at",
+        "sent_number",
         "site",
         "sql",
         "states",
@@ -145,15 +151,26 @@ class Operation:
             self.sql = statement.sql
             self.family = statement.family or statement.find_family()
         self.lease = lease
-        self.connection = None if lease is None else lease.connection
+        self.connection: str | None = None
         """The name of the connection that it runs on, once that is known."""
+        self.at_rest = "idle"
+        """The state of the connection before and after a statement."""
+        if lease is not None:
+            self.connection = lease.connection
+            self.at_rest = "held" if lease.transaction is None else "in transaction"
         self.states = states
+        self.sent_number = 0
         self.sent_at: float | None = None
         """When it was handed to a connection, by ``time.perf_counter`` as all times here."""
         self.runs_since: float | None = None
         """When a connection began to work on it; None while it waits."""
         self.answered: float | None = None
         """When the answer was there; what comes after it is decoding."""
+        self.ended_number = 0
+        self.ended_at = 0.0
+        self.error: BaseException | None = None
+        """What it failed with, while its end is told."""
+        self.failed = False
         self.rows: int | None = None
         self.batch: int | None = None
         """How many sets of values it has, where it is an ``execute_many``."""
@@ -189,7 +206,7 @@ class Operation:
             raise stopped from None
         steps.ended(self, error)
         # Whoever keeps its steps does not keep these.
-        self.bound = self.task_object = None
+        self.bound = self.task_object = self.error = None
 
     def sent(self, connection: str) -> None:
         """It is handed to a connection now: by the task, in its event loop."""
@@ -200,7 +217,7 @@ class Operation:
         if self.sent_at is None:
             self.sent_at = now
             if self.bound is not None:
-                self.steps.query_sent(self, now)
+                self.steps.query_sent(self)
 
     def runs(self, connection: str) -> None:
         """A connection begins to work on it, in whatever thread."""

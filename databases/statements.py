@@ -44,6 +44,9 @@ class Dialect(NamedTuple):
     doubles_percent: bool = False
     """Whether the driver puts the arguments in with Python's ``%``."""
 
+    explain: str = "EXPLAIN"
+    """What is written in front of a statement to be told how it would be run."""
+
 
 class Statement:
     """A query ready for the driver: its SQL, what it does, and how its rows look.

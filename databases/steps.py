@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("databases.steps")
 
+_FAILED = "A subscriber to the steps of a database failed"
+
 
 class Kind(enum.Enum):
     """What a step is."""
@@ -136,6 +138,15 @@ class Step(_Unfrozen):
         """Seconds that it took."""
         return self.queue + self.query + self.decode
 
+    def without_error(self) -> Step:
+        """The same without the error, for those who keep it: a traceback keeps frames alive."""
+        copied: Any = _Unfrozen()
+        for name in _Unfrozen.__slots__:
+            setattr(copied, name, getattr(self, name))
+        copied.error = None
+        copied.__class__ = Step
+        return copied  # type: ignore[no-any-return]
+
     @property
     def request(self) -> Request | None:
         """The request of the web application that the task answers."""
@@ -175,12 +186,15 @@ class Step(_Unfrozen):
 Subscriber = Callable[[Step, "Bound | None"], None]
 """Called with each step and, for a query, its statement and values, which are not in the step."""
 
+QuerySubscriber = Callable[[Operation], None]
+"""Called with each query that is over."""
+
 
 class Steps:
     """The stream of one database's steps.
 
     Args:
-        changed: called when the first one subscribes, and when the last one has left.
+        changed: called when somebody has subscribed or left.
     """
 
     def __init__(self, changed: Callable[[], None]) -> None:
@@ -190,15 +204,32 @@ class Steps:
         self.operations = itertools.count(1)
         """The numbers of the operations to come."""
         self._leases = itertools.count(1)
+        self._subscriptions = itertools.count(1)
         self._requests = itertools.count(1)
-        self.subscribers: tuple[Subscriber, ...] = ()
+        self._subscribers: dict[int, tuple[Subscriber, QuerySubscriber | None]] = {}
+        self._to_all: tuple[Subscriber, ...] = ()
+        self._to_each_step: tuple[Subscriber, ...] = ()
+        self._to_queries: tuple[QuerySubscriber, ...] = ()
 
-    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody subscribes."""
+        return bool(self._subscribers)
+
+    def subscribe(
+        self, subscriber: Subscriber, *, queries: QuerySubscriber | None = None
+    ) -> Callable[[], None]:
         """Have a function called with each step from now on.
 
         It is called at once, in the task whose step it is, so it must not take long; an error in it
-        is logged and harms no query. It gets the step and, for a query, the ``Bound`` that holds
-        the statement and its values: keep that only where values may be kept.
+        is logged and harms no query.
+
+        Args:
+            subscriber: called with each step and, if it is one of a query, the ``Bound`` that holds
+                the statement and its values: keep that only where values may be kept.
+            queries: called once for each query that is over, with its ``Operation``, in place of
+                the subscriber with the two steps of it. That costs a third, and
+                ``query_steps(operation)`` makes the steps of it whenever they are wanted.
 
         Returns:
             A function that ends the subscription.
@@ -215,17 +246,22 @@ class Steps:
             >>> asyncio.run(main())
             [('query', None), ('rows', 1)]
         """
-        first, self.subscribers = not self.subscribers, (*self.subscribers, subscriber)
-        if first:
-            self._changed()
+        number = next(self._subscriptions)
+        self._subscribers[number] = (subscriber, queries)
+        self._sort_subscribers()
 
         def leave() -> None:
-            before = self.subscribers
-            self.subscribers = tuple(each for each in before if each is not subscriber)
-            if before and not self.subscribers:
-                self._changed()
+            if self._subscribers.pop(number, None) is not None:
+                self._sort_subscribers()
 
         return leave
+
+    def _sort_subscribers(self) -> None:
+        both = tuple(self._subscribers.values())
+        self._to_all = tuple(subscriber for subscriber, _ in both)
+        self._to_each_step = tuple(subscriber for subscriber, queries in both if queries is None)
+        self._to_queries = tuple(queries for _, queries in both if queries is not None)
+        self._changed()
 
     def under_way(self) -> list[Operation]:
         """The operations that are not over."""
@@ -235,7 +271,46 @@ class Steps:
         """What there is to know of a connection that is held from now on."""
         return Lease(next(self._leases), site)
 
-    def emit(
+    def query_steps(self, operation: Operation) -> list[Step]:
+        """The steps of a query: that it was sent, and once it is over what came of it."""
+        steps = [self._sent_step(operation)] if operation.sent_number else []
+        return [*steps, self._ended_step(operation)] if operation.ended_number else steps
+
+    def _sent_step(self, operation: Operation) -> Step:
+        sent = operation.sent_at or operation.began
+        return _step(
+            operation.sent_number,
+            _QUERY,
+            operation,
+            self._epoch + sent,
+            operation.at_rest,
+            "in flight",
+            sent - operation.began,
+        )
+
+    def _ended_step(self, operation: Operation) -> Step:
+        sent, runs, ended = operation.sent_at, operation.runs_since, operation.ended_at
+        answered = operation.answered or ended
+        if sent is None or runs is None:
+            # It waited in vain, or was never fit to be sent.
+            before, sent, runs = "waiting", operation.began, answered
+        else:
+            before = "in flight"
+        return _step(
+            operation.ended_number,
+            _ROWS,
+            operation,
+            self._epoch + ended,
+            before,
+            operation.at_rest,
+            runs - sent,
+            answered - runs,
+            ended - answered,
+            operation.rows,
+            operation.error,
+        )
+
+    def _tell(
         self,
         kind: Kind,
         operation: Operation,
@@ -244,107 +319,78 @@ class Steps:
         after: str,
         queue: float = 0.0,
         query: float = 0.0,
-        decode: float = 0.0,
-        rows: int | None = None,
         error: BaseException | None = None,
         detail: str | None = None,
         lasted: float | None = None,
         holders: tuple[Holder, ...] = (),
     ) -> None:
-        """Tell the subscribers of a step of an operation.
-
-        Args:
-            kind: what it is.
-            operation: what it is a step of.
-            now: the time, by ``time.perf_counter``.
-            before: the state before it.
-            after: the state after it.
-            queue: seconds of waiting.
-            query: seconds in the database.
-            decode: seconds of making records.
-            rows: how many came.
-            error: what it failed with.
-            detail: what else there is to say.
-            lasted: seconds for which something was held or under way.
-            holders: who holds what is waited for.
-        """
-        step: Any = _Unfrozen()
-        step.number = next(self._numbers)
-        step.kind = kind
-        step.time = self._epoch + now
-        step.operation = operation
-        step.connection = operation.connection
-        step.before = before
-        step.after = after
-        step.queue = queue
-        step.query = query
-        step.decode = decode
-        step.rows = rows
-        step.error = error
-        step.detail = detail
-        step.lasted = lasted
-        step.holders = holders
-        step.__class__ = Step
-        for subscriber in self.subscribers:
-            try:
-                subscriber(step, operation.bound)
-            except Exception:
-                logger.exception("A subscriber to the steps of a database failed")
+        """Tell all subscribers of a step that is not one of a query."""
+        step = _step(
+            next(self._numbers),
+            kind,
+            operation,
+            self._epoch + now,
+            before,
+            after,
+            queue,
+            query,
+            0.0,
+            None,
+            error,
+            detail,
+            lasted,
+            holders,
+        )
+        _call(self._to_all, step, operation.bound)
 
     # What there is to tell, by the one who knows of it.
 
-    def query_sent(self, operation: Operation, now: float) -> None:
+    def query_sent(self, operation: Operation) -> None:
         """A statement is handed to its connection."""
-        queue = now - operation.began
-        self.emit(_QUERY, operation, now, _at_rest(operation.lease), "in flight", queue)
+        operation.sent_number = next(self._numbers)
+        if self._to_each_step:
+            _call(self._to_each_step, self._sent_step(operation), operation.bound)
 
     def ended(self, operation: Operation, error: BaseException | None) -> None:
         """An operation is over."""
-        now = time.perf_counter()
-        lease, began = operation.lease, operation.began
-        sent, runs = operation.sent_at, operation.runs_since
+        operation.ended_at = now = time.perf_counter()
+        lease = operation.lease
         if lease is not None:
-            lease.busy += now - (runs or began)
+            lease.busy += now - (operation.runs_since or operation.began)
         if operation.repeated:
             others = f"{operation.repeated} times: another process was in the way"
             self.retrying(operation, others, None)
         if operation.states is not None:
-            before, after = operation.states
-            runs = runs or (began if error is None else now)
-            after = after if error is None else "failed"
-            kind, queue, query = operation.kind, runs - began, now - runs
-            self.emit(kind, operation, now, before, after, queue, query, error=error)
-            return
-        if operation.goes_on and error is None:
-            return
-        rest = _at_rest(lease)
-        if sent is None or runs is None:
-            if error is not None:
-                # It waited in vain, or was never fit to be sent.
-                self.emit(_ROWS, operation, now, "waiting", rest, now - began, error=error)
-                return
-            # A backend of somebody else's, which does not tell.
-            self.query_sent(operation, began)
-            sent = runs = began
-        answered = operation.answered or now
-        self.emit(
-            _ROWS,
-            operation,
-            now,
-            "in flight",
-            rest,
-            runs - sent,
-            answered - runs,
-            now - answered,
-            operation.rows,
-            error,
-        )
+            self._control_ended(operation, error)
+        elif error is not None or not operation.goes_on:
+            if operation.sent_at is None and error is None:
+                # By a backend of somebody else's, which does not tell.
+                operation.sent_at = operation.runs_since = operation.began
+                self.query_sent(operation)
+            operation.error, operation.failed = error, error is not None
+            operation.ended_number = next(self._numbers)
+            if self._to_each_step:
+                _call(self._to_each_step, self._ended_step(operation), operation.bound)
+            for subscriber in self._to_queries:
+                try:
+                    subscriber(operation)
+                except Exception:
+                    logger.exception(_FAILED)
+
+    def _control_ended(self, operation: Operation, error: BaseException | None) -> None:
+        assert operation.states is not None
+        before, after = operation.states
+        began, now, runs = operation.began, operation.ended_at, operation.runs_since
+        if runs is None:
+            runs = began if error is None else now
+        after = after if error is None else "failed"
+        self._tell(operation.kind, operation, now, before, after, runs - began, now - runs, error)
 
     def released(self, lease: Lease) -> None:
         """A connection is given back."""
         operation = Operation(self, Kind.RELEASE, lease.site, None, lease)
         now = operation.began
-        self.emit(
+        self._tell(
             Kind.RELEASE, operation, now, "held", "idle", query=lease.busy, lasted=now - lease.since
         )
 
@@ -352,19 +398,21 @@ class Steps:
         """An operation begins to wait for something that others hold."""
         found = tuple(Holder.of(holding) for holding in holders)
         now = time.perf_counter()
-        self.emit(Kind.WAIT, operation, now, "ready", "waiting", detail=what, holders=found)
+        self._tell(Kind.WAIT, operation, now, "ready", "waiting", detail=what, holders=found)
 
     def retrying(self, operation: Operation, why: str, error: BaseException | None) -> None:
         """An operation was not done, and is tried again."""
         now = time.perf_counter()
-        self.emit(Kind.RETRY, operation, now, "failed", "in flight", error=error, detail=why)
+        self._tell(Kind.RETRY, operation, now, "failed", "in flight", error=error, detail=why)
 
     def dropped(self, pending: Pending[Any]) -> None:
         """The result of a method was never awaited."""
         operation = Operation(self, Kind.DROPPED, pending.site)
         query = "" if pending.query is None else shortened(pending.query)
         detail = f"{pending.method}({query})"
-        self.emit(Kind.DROPPED, operation, operation.began, "not awaited", "dropped", detail=detail)
+        self._tell(
+            Kind.DROPPED, operation, operation.began, "not awaited", "dropped", detail=detail
+        )
 
     @contextlib.contextmanager
     def request(self, method: str, path: str) -> Iterator[Responding]:
@@ -381,7 +429,7 @@ class Steps:
         operation = Operation(self, Kind.RESPONSE, None)
         responding = Responding(request)
         error: BaseException | None = None
-        self.emit(Kind.REQUEST, operation, operation.began, "listening", "answering")
+        self._tell(Kind.REQUEST, operation, operation.began, "listening", "answering")
         try:
             yield responding
         except BaseException as raised:
@@ -390,7 +438,7 @@ class Steps:
         finally:
             present_request.reset(token)
             now, status = time.perf_counter(), responding.status
-            self.emit(
+            self._tell(
                 Kind.RESPONSE,
                 operation,
                 now,
@@ -400,8 +448,9 @@ class Steps:
                 detail=None if status is None else str(status),
                 lasted=now - operation.began,
             )
-            # An NTP server or a suspended machine may have set the clock.
-            self._epoch = time.time() - now
+            if abs(time.time() - now - self._epoch) > 0.1:
+                # Somebody has set the clock.
+                self._epoch = time.time() - now
 
 
 class Responding:
@@ -417,8 +466,45 @@ class Responding:
         """The status of the response, once it is known."""
 
 
-def _at_rest(lease: Lease | None) -> str:
-    """The state of a connection before a statement, and after it."""
-    if lease is None:
-        return "idle"
-    return "held" if lease.transaction is None else "in transaction"
+def _step(
+    number: int,
+    kind: Kind,
+    operation: Operation,
+    time: float,
+    before: str,
+    after: str,
+    queue: float = 0.0,
+    query: float = 0.0,
+    decode: float = 0.0,
+    rows: int | None = None,
+    error: BaseException | None = None,
+    detail: str | None = None,
+    lasted: float | None = None,
+    holders: tuple[Holder, ...] = (),
+) -> Step:
+    step: Any = _Unfrozen()
+    step.number = number
+    step.kind = kind
+    step.time = time
+    step.operation = operation
+    step.connection = operation.connection
+    step.before = before
+    step.after = after
+    step.queue = queue
+    step.query = query
+    step.decode = decode
+    step.rows = rows
+    step.error = error
+    step.detail = detail
+    step.lasted = lasted
+    step.holders = holders
+    step.__class__ = Step
+    return step  # type: ignore[no-any-return]
+
+
+def _call(subscribers: tuple[Subscriber, ...], step: Step, bound: Bound | None) -> None:
+    for subscriber in subscribers:
+        try:
+            subscriber(step, bound)
+        except Exception:
+            logger.exception(_FAILED)

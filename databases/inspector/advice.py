@@ -1,0 +1,193 @@
+"""Advice: for each kind of key moment why it matters, and the code to write instead."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from databases.pending import CallSite
+    from databases.steps import Step
+
+
+class Advice(NamedTuple):
+    """What to say about a moment."""
+
+    title: str
+    """In a few words; ``{times}`` stands for how often it has come up."""
+    why: str
+    wrong: str | None = None
+    """The code as it is written."""
+    right: str | None = None
+    """The code to write instead."""
+
+
+_BY_KEY = re.compile(r"([\w.\"`\[\]]+)\s*=\s*\?")
+
+
+def repeated(step: Step) -> Advice:
+    """The same read ran again and again in one request: the N+1 problem."""
+    family = step.operation.family or ""
+    by_key = list(_BY_KEY.finditer(family.partition(" WHERE ")[2] or family))
+    lines = []
+    if by_key:
+        column = by_key[-1][1]
+        name = re.sub(r"\W", "", column.rpartition(".")[2]) or "key"
+        before, _, after = family.rpartition(by_key[-1][0])
+        lines = [
+            f"# one query for all of them, instead of one for each {name}",
+            "rows = await database.fetch_all(",
+            f"    {before + f'{column} IN (:{name}_1, :{name}_2, ...)' + after!r},",
+            f'    {{"{name}_1": ..., "{name}_2": ...}},',
+            ")",
+            f"# or with SQLAlchemy Core: select(...).where(table.c.{name}.in_({name}s))",
+            f"by_{name} = {{row[{name!r}]: row for row in rows}}",
+        ]
+    else:
+        lines = [
+            "# once, before the loop",
+            f"rows = await database.fetch_all({family!r})",
+        ]
+    return Advice(
+        "The same query ran {times} times",
+        "Each run waits for the one before: the request takes as many round trips as there are "
+        "rows. It grows with the data, so it is slower in production than here (N+1).",
+        _source(step.operation.site),
+        "\n".join(lines),
+    )
+
+
+def one_by_one(step: Step) -> Advice:
+    """The same write ran again and again."""
+    family = step.operation.family or "..."
+    return Advice(
+        "The same statement ran {times} times, one by one",
+        "Each one is a round trip and a commit of its own, which waits for the disk. execute_many "
+        "sends all rows together, and keeps all of them or none.",
+        _source(step.operation.site),
+        f"await database.execute_many(\n    {family!r},\n    [{{...}} for each in ...],\n)",
+    )
+
+
+def slow(step: Step) -> Advice:
+    """A query took long."""
+    parts = [f"{step.query * 1000:.0f} ms in the database"]
+    if step.queue >= 0.001:
+        parts.append(f"{step.queue * 1000:.0f} ms waiting")
+    if step.decode >= 0.001:
+        parts.append(f"{step.decode * 1000:.0f} ms making {step.rows or 0:,} records")
+    many = (
+        f" It brought {step.rows:,} rows: read fewer with LIMIT, or piece by piece with iterate()."
+        if step.rows and step.rows >= 1_000
+        else " EXPLAIN shows whether an index is missing."
+    )
+    return Advice(
+        f"A query took {_duration(step.query + step.decode)}",
+        ", ".join(parts) + "." + many,
+        _source(step.operation.site),
+    )
+
+
+def could_be_gathered(sites: Sequence[CallSite], saved: float) -> Advice:
+    """Reads ran one after the other that could have been run at once."""
+    sources = [_source(site) for site in sites]
+    calls = [_call(source) if source else None for source in sources]
+    lines = [f"    {call or 'database.fetch_all(...)'}," for call in calls]
+    return Advice(
+        f"{len(sites)} queries were awaited one by one: at once would save {_duration(saved)}",
+        "Each was sent only when the one before had answered. Where none needs the other's result, "
+        "let them run at the same time, each on a connection of its own.",
+        "\n".join(source for source in sources if source) or None,
+        "await asyncio.gather(\n" + "\n".join(lines) + "\n)",
+    )
+
+
+def held(step: Step) -> Advice:
+    """A connection was held much longer than used."""
+    return Advice(
+        f"A connection was held {_duration(step.lasted or 0)}, querying {_duration(step.query)}",
+        "While it is held nobody else can use it: others wait, and a pool is exhausted by a few "
+        "such requests. Do what is slow before or after, and hold it for the queries alone.",
+        _source(step.operation.site),
+        "data = await call_something_slow()\n"
+        "async with database.transaction():  # or connection()\n"
+        "    await database.execute(...)  # only queries in here",
+    )
+
+
+def idle_in_transaction(last: Step, following: Step, idle: float) -> Advice:
+    """A transaction was open while nothing ran in it."""
+    after = last.operation.site
+    where = f" after {_place(after)}" if after is not None else ""
+    return Advice(
+        f"A transaction was left open for {_duration(idle)} while nothing ran in it",
+        f"Something slow was awaited{where}, before {_place(following.operation.site)}. The rows "
+        "that it has locked stay locked meanwhile (on SQLite, all of the database), and its "
+        "connection is taken.",
+        _source(following.operation.lease.site if following.operation.lease else after),
+        "data = await call_something_slow()  # first\n"
+        "async with database.transaction():\n"
+        "    await database.execute(...)  # then only queries",
+    )
+
+
+def waited(step: Step, seconds: float, *, still: bool) -> Advice:
+    """Something waited for what others held."""
+    names = ", ".join(dict.fromkeys(holder.task for holder in step.holders)) or "others"
+    verb = "Waiting" if still else "Waited"
+    return Advice(
+        f"{verb} {_duration(seconds)} for {step.detail}",
+        f"It is held by {names}. Look at what they do meanwhile: a connection or a transaction "
+        "should be held for queries alone.",
+        _source(step.operation.site),
+    )
+
+
+def dropped(step: Step) -> Advice:
+    """What a method returned was never awaited."""
+    site = step.operation.site
+    return Advice(
+        "A query was never awaited, so it did not run",
+        f"{step.detail} was called, but nothing awaited what it returned.",
+        _source(site),
+        None if site is None else site.awaited_source(),
+    )
+
+
+def retried(step: Step) -> Advice:
+    """A statement had to be tried again."""
+    return Advice(
+        "A statement was tried again",
+        f"{(step.detail or 'It failed').capitalize()}.",
+        _source(step.operation.site),
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds >= 10:
+        return f"{seconds:.0f} s"
+    if seconds >= 1:
+        return f"{seconds:.1f} s"
+    return f"{seconds * 1000:.0f} ms" if seconds >= 0.01 else f"{seconds * 1000:.1f} ms"
+
+
+def _place(site: CallSite | None) -> str:
+    return "the next step" if site is None else f"{site.filename.rpartition('/')[2]}:{site.line}"
+
+
+def _source(site: CallSite | None) -> str | None:
+    return None if site is None else site.source()
+
+
+def _call(source: str) -> str | None:
+    """The call that a line awaits."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:  # a part of a longer statement
+        return None
+    awaited = next((node for node in ast.walk(tree) if isinstance(node, ast.Await)), None)
+    return None if awaited is None else ast.unparse(awaited.value)

@@ -1,0 +1,228 @@
+"""The inspector: an ASGI application that shows live what a database does, and for whom."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+try:
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse, Response, StreamingResponse
+    from starlette.routing import Route, Router
+except ImportError as missing:
+    raise ImportError(
+        "The inspector needs Starlette, which comes with FastAPI: pip install starlette"
+    ) from missing
+
+from databases.exceptions import DatabaseError
+from databases.inspector import watching
+from databases.inspector.feed import Feed
+from databases.inspector.guard import HEADERS, Guard
+from databases.inspector.recorder import Recorder
+from databases.inspector.views import detail, everything
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from databases.database import Database
+    from databases.statements import Bound
+    from databases.steps import Step
+
+_WEB = Path(__file__).parent / "web"
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+_MOST_PAGES = 20
+"""Pages that are kept up to date at the same time."""
+
+_PAUSE = 0.25
+"""Seconds between two looks for something new."""
+
+_STREAM = 4.0
+"""Seconds after which a stream ends and the page asks for the next one: a server that is to stop
+waits for it."""
+
+
+class Inspector:
+    """A page that shows live what a database does, request by request and step by step.
+
+    Mount it in a FastAPI or Starlette application. It answers only requests from this machine,
+    unless it is given a token; the values of queries are shown as types and sizes.
+
+    Args:
+        database: the database to watch, from now on.
+        token: who knows it may see the page, from wherever: open it once with ``?token=...``
+            behind its address, or send ``Authorization: Bearer ...``.
+        show_values: show the values of queries too.
+        slow: seconds from which on a query counts as slow.
+        steps: how many steps are kept; the oldest are forgotten.
+        requests: how many requests are kept.
+
+    Raises:
+        ImportError: where Starlette is not installed.
+
+    Example:
+        >>> import databases, fastapi
+        >>> from databases.inspector import Inspector
+        >>> database = databases.Database("sqlite://")
+        >>> app = fastapi.FastAPI(lifespan=database.lifespan)
+        >>> app.mount("/inspector", Inspector(database))
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        token: str | None = None,
+        show_values: bool = False,
+        slow: float = 0.1,
+        steps: int = 20_000,
+        requests: int = 2_000,
+    ) -> None:
+        self._database = database
+        self._guard = Guard(token)
+        self._recorder = Recorder(
+            database, steps=steps, requests=requests, show_values=show_values, slow=slow
+        )
+        self._watched: set[int] = set()
+        self._pages = 0
+        self._stop_looking = database.steps.subscribe(self._look_for_applications)
+        self._router = Router(
+            [
+                Route("/", self._file),
+                Route("/events", self._events),
+                Route("/requests/{number:int}", self._request),
+                Route("/export", self._export),
+                Route("/cancel", self._cancel, methods=["POST"]),
+                Route("/explain", self._explain, methods=["POST"]),
+                Route("/clear", self._clear, methods=["POST"]),
+                Route("/{name}", self._file),
+            ]
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, if whoever asks may have an answer."""
+        if scope["type"] != "http":
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close"})
+            return
+        refused = self._guard.refuse(Request(scope))
+        if refused is not None:
+            await refused(scope, receive, send)
+            return
+        app = scope.get("app")
+        if hasattr(app, "middleware_stack"):
+            # An application that was made after the database had been connected.
+            self._watch(app, watching.path_of(app, self))
+        await self._router(scope, receive, send)
+
+    def watch(self, app: ASGIApp) -> ASGIApp:
+        """Watch the requests of an application that the inspector is not mounted in.
+
+        FastAPI and Starlette applications that it is mounted in need not be told.
+
+        Returns:
+            The application to run instead.
+        """
+        return watching.WatchedApp(app, self._database.steps, None)
+
+    def close(self) -> None:
+        """Stop watching the database."""
+        self._stop_looking()
+        self._recorder.close()
+
+    def _look_for_applications(self, step: Step, bound: Bound | None) -> None:
+        """At the first step, which mostly is that of connecting: the applications are made."""
+        self._stop_looking()
+        for app, path in watching.applications_with(self):
+            self._watch(app, path)
+
+    def _watch(self, app: Any, path: str | None) -> None:
+        if id(app) not in self._watched:
+            self._watched.add(id(app))
+            self._recorder.app_name = f"{type(app).__name__} instance"
+            watching.watch(app, self._database.steps, path)
+
+    # The answers.
+
+    async def _file(self, request: Request) -> Response:
+        path = _WEB / request.path_params.get("name", "index.html")
+        media_type = _TYPES.get(path.suffix)
+        if media_type is None or not path.is_file():
+            return _problem(404, "There is no such file.")
+        return Response(path.read_bytes(), media_type=media_type, headers=HEADERS)
+
+    async def _request(self, request: Request) -> Response:
+        record = self._recorder.record(request.path_params["number"])
+        if record is None:
+            return _problem(404, "This request is not kept any more.")
+        return _json(detail(self._recorder, record))
+
+    async def _export(self, request: Request) -> Response:
+        name = 'attachment; filename="inspector.json"'
+        return _json(everything(self._recorder), {"Content-Disposition": name})
+
+    async def _events(self, request: Request) -> Response:
+        if self._pages >= _MOST_PAGES:
+            return _problem(503, f"{_MOST_PAGES} pages are open already.")
+        feed = Feed(
+            self._recorder,
+            request.query_params.get("view", "requests"),
+            request.query_params.get("request"),
+            request.headers.get("last-event-id"),
+        )
+        # Behind a proxy that collects what it passes on there would be nothing to see.
+        headers = {**HEADERS, "X-Accel-Buffering": "no"}
+        return StreamingResponse(self._stream(feed), 200, headers, "text/event-stream")
+
+    async def _stream(self, feed: Feed) -> AsyncIterator[str]:
+        self._pages += 1
+        try:
+            loop = asyncio.get_running_loop()
+            end = loop.time() + _STREAM
+            yield "retry: 250\n\n"
+            while loop.time() < end:
+                for name, data in feed.news():
+                    yield f"event: {name}\nid: {feed.position}\ndata: {json.dumps(data)}\n\n"
+                await asyncio.sleep(_PAUSE)
+        finally:
+            self._pages -= 1
+
+    async def _cancel(self, request: Request) -> Response:
+        number = (await request.json()).get("operation")
+        for operation in self._database.steps.under_way():
+            if operation.number == number:
+                operation.cancel()
+                return _json({"cancelled": True})
+        return _problem(404, "It is over already.")
+
+    async def _explain(self, request: Request) -> Response:
+        family = self._recorder.families.get(str((await request.json()).get("family")))
+        if family is None or family.example is None:
+            return _problem(404, "No statement of this family is kept that could be explained.")
+        try:
+            plan = await self._database._engine.explain(family.example)
+        except DatabaseError as error:
+            return _problem(409, f"The database does not explain it: {type(error).__name__}.")
+        return _json({"sql": family.text, "plan": plan})
+
+    async def _clear(self, request: Request) -> Response:
+        self._recorder.clear()
+        return _json({})
+
+
+def _json(content: Any, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse(content, headers={**HEADERS, **(headers or {})})
+
+
+def _problem(status: int, detail: str) -> Response:
+    return JSONResponse({"detail": detail}, status, HEADERS)

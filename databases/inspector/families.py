@@ -1,0 +1,125 @@
+"""The families of statements: how often each ran, how long it took, from where."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+from databases.inspector.quantiles import Durations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from databases.operations import Operation
+    from databases.pending import CallSite
+    from databases.statements import Bound
+    from databases.steps import Request
+
+_MOST = 500
+"""Families that are kept; of more, those that took least time in all are forgotten."""
+
+_PLACES = 20
+"""Places that are kept of each."""
+
+_EXPLAINED = 10_000
+"""Characters and bytes of the values with which a statement can be explained later."""
+
+
+def family_id(family: str) -> str:
+    """A short name for a family, for addresses and attributes."""
+    return f"{zlib.crc32(family.encode()):08x}"
+
+
+class Family:
+    """The statements of one family.
+
+    Args:
+        text: the SQL without values.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.id = family_id(text)
+        self.text = text
+        self.durations = Durations()
+        self.rows = 0
+        self.errors = 0
+        self.slowest: Request | None = None
+        self.places: dict[CallSite | None, int] = {}
+        self.example: Bound | None = None
+        """One of its statements, with its values: for EXPLAIN, never shown."""
+
+    def add(self, operations: list[Operation]) -> None:
+        """Count some that are over, all from one place."""
+        longest = self.durations.longest
+        for operation in operations:
+            ended = operation.ended_at
+            seconds = ended - (operation.runs_since or ended)
+            if seconds > longest:
+                longest = seconds
+                self.slowest = operation.request or self.slowest
+            self.durations.add(seconds)
+            self.rows += operation.rows or 0
+            if operation.failed:
+                self.errors += 1
+
+
+class Families:
+    """All families."""
+
+    def __init__(self) -> None:
+        self._families: dict[str, Family] = {}
+        self.version = 0
+        """Grows when something has changed."""
+
+    def add(self, first: Operation, operations: list[Operation], bound: Bound | None) -> None:
+        """Count statements of one family that are over, all from one place.
+
+        Args:
+            first: one of them.
+            operations: all of them.
+            bound: the statement of one of them, with its values.
+        """
+        family = self._of(first.family)
+        if family is None:
+            return
+        self.version += 1
+        family.add(operations)
+        places, site = family.places, first.site
+        if site in places or len(places) < _PLACES:
+            places[site] = places.get(site, 0) + len(operations)
+        if bound is not None and _small(bound.arguments):
+            family.example = bound
+
+    def get(self, family_id: str) -> Family | None:
+        """Find one by its id."""
+        return next((each for each in self._families.values() if each.id == family_id), None)
+
+    def by_time(self) -> list[Family]:
+        """All of them; those that took the most time first."""
+        return sorted(self._families.values(), key=lambda each: -each.durations.total)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._families.clear()
+        self.version += 1
+
+    def _of(self, text: str | None) -> Family | None:
+        if text is None:
+            return None
+        family = self._families.get(text)
+        if family is None:
+            if len(self._families) >= _MOST:
+                for each in self.by_time()[_MOST // 2 :]:
+                    del self._families[each.text]
+            family = self._families[text] = Family(text)
+        return family
+
+
+def _small(arguments: Any) -> bool:
+    values = arguments.values() if isinstance(arguments, dict) else arguments
+    size = 0
+    for value in values:
+        if isinstance(value, str | bytes):
+            size += len(value)
+        elif isinstance(value, list | tuple | dict):
+            return False
+    return size <= _EXPLAINED

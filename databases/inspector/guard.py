@@ -1,0 +1,145 @@
+"""The guard: who may see the inspector, and who may make it do something.
+
+On its own it answers only whoever sits at this machine; with a token, whoever has that. It never
+relies on what a page from elsewhere could make a browser send.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from urllib.parse import urlsplit
+
+from starlette.datastructures import URL
+from starlette.responses import PlainTextResponse, RedirectResponse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+_COOKIE = "databases_inspector"
+
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+"""What a proxy adds: whoever it speaks for is not at this machine."""
+
+_LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+HEADERS = {
+    # Nothing from elsewhere, nothing inline, and no text ever becomes markup.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""What every answer has."""
+
+_ELSEWHERE = """\
+The inspector answers only this machine: not {whom}.
+To reach it from elsewhere give it a token, and open it once with ?token=... behind its address:
+
+    app.mount("/inspector", Inspector(database, token="..."))
+"""
+
+_NO_TOKEN = """\
+The inspector wants its token: open it once with ?token=... behind its address, or send the header
+Authorization: Bearer ...
+"""
+
+_OTHER_ORIGIN = """\
+This was not asked for by the inspector's own page: a POST needs its Origin and JSON.
+"""
+
+
+class Guard:
+    """Decides about requests.
+
+    Args:
+        token: what those have to know who may see it; None: whoever is at this machine may.
+    """
+
+    def __init__(self, token: str | None) -> None:
+        if token is not None and not token:
+            raise ValueError('The token is empty: Inspector(database, token=os.environ["..."])')
+        self._token = token
+
+    def refuse(self, request: Request) -> Response | None:
+        """The answer to whoever may not have another one."""
+        refused = self._refuse_stranger(request)
+        if refused is None and request.method not in ("GET", "HEAD"):
+            refused = _refuse_other_origin(request)
+        return refused
+
+    def _refuse_stranger(self, request: Request) -> Response | None:
+        if self._token is None:
+            whom = _who_is_not_here(request)
+            return None if whom is None else _refusal(_ELSEWHERE.format(whom=whom))
+        if self._knows(request.cookies.get(_COOKIE)):
+            return None
+        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and self._knows(bearer.strip()):
+            return None
+        if request.method == "GET" and self._knows(request.query_params.get("token")):
+            return self._let_in(request)
+        return _refusal(_NO_TOKEN, status=401)
+
+    def _knows(self, token: str | None) -> bool:
+        # Constant time: how long it takes does not tell how much of it was right.
+        mine = (self._token or "").encode()
+        return token is not None and hmac.compare_digest(token.encode(), mine)
+
+    def _let_in(self, request: Request) -> Response:
+        """Keep the token in a cookie, and out of the address and whatever logs that."""
+        url = URL(scope=request.scope)
+        response = RedirectResponse(url.path, status_code=303, headers=HEADERS)
+        response.set_cookie(
+            _COOKIE,
+            self._token or "",
+            path=request.scope.get("root_path") or "/",
+            secure=url.scheme == "https",
+            httponly=True,
+            samesite="strict",
+        )
+        return response
+
+
+def _who_is_not_here(request: Request) -> str | None:
+    """Who asks, if that is not somebody at this machine."""
+    client = request.client
+    if client is None:
+        return "whoever came through a socket of the file system"
+    try:
+        address = ipaddress.ip_address(client.host)
+    except ValueError:
+        return "a client without an address"
+    mapped = getattr(address, "ipv4_mapped", None)
+    if not (mapped or address).is_loopback:
+        return str(address)
+    for name in _FORWARDED:
+        if name in request.headers:
+            return f"those behind a proxy (there is a header {name})"
+    # A page from elsewhere can have its own name point to this machine (DNS rebinding).
+    host = request.headers.get("host", "")
+    name = host if host.endswith("]") else host.rpartition(":")[0] or host
+    if name.lower() not in _LOCAL_NAMES:
+        return "by the name of another one: write localhost or 127.0.0.1"
+    return None
+
+
+def _refuse_other_origin(request: Request) -> Response | None:
+    origin = request.headers.get("origin")
+    same = origin is not None and urlsplit(origin).netloc == request.headers.get("host")
+    json = request.headers.get("content-type", "").partition(";")[0].strip()
+    if same and json == "application/json":
+        return None
+    return _refusal(_OTHER_ORIGIN)
+
+
+def _refusal(text: str, status: int = 403) -> Response:
+    return PlainTextResponse(text, status_code=status, headers=HEADERS)

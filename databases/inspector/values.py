@@ -1,0 +1,109 @@
+"""What is shown of the values of queries: types and sizes, themselves only if asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any, NamedTuple
+from uuid import UUID
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_MOST = 50
+"""Values that are described at most, of one statement."""
+
+_LONGEST = 200
+"""Characters of a value that are shown at most."""
+
+_SMALL = frozenset((int, float, bool, type(None), date, datetime, time, Decimal, UUID))
+
+_QUOTED = re.compile(r"'(?:[^']|'')*'")
+
+
+class Value(NamedTuple):
+    """A value of a query."""
+
+    name: str
+    """Its name or its place, counted from 1."""
+    type: str
+    size: str | None
+    value: str | None
+    """The value itself, where values are shown."""
+
+
+def kept_values(arguments: Any, *, show: bool) -> Any:
+    """What is kept of the arguments of a statement until somebody looks, at little cost.
+
+    Small values of types that hold nothing else are kept as they are, and described by whoever
+    shows them; text, bytes and whatever may be large or lead to something large is described now.
+    """
+    if show or isinstance(arguments, Mapping) or not _SMALL.issuperset(map(type, arguments)):
+        return described(arguments, show=show)
+    return arguments
+
+
+def described(arguments: Any, *, show: bool) -> tuple[Value, ...]:
+    """Describe the arguments of a statement.
+
+    Args:
+        arguments: in the driver's order, or by name.
+        show: whether the values themselves may be seen.
+    """
+    if arguments and isinstance(arguments, tuple) and isinstance(arguments[0], Value):
+        return arguments
+    named: Iterable[tuple[Any, Any]]
+    named = arguments.items() if isinstance(arguments, Mapping) else enumerate(arguments, 1)
+    found: list[Value] = []
+    for name, value in named:
+        if len(found) == _MOST:
+            found.append(Value("...", f"{len(arguments) - _MOST} more", None, None))
+            break
+        shown = _shown(value) if show else None
+        found.append(Value(str(name), type(value).__name__, _size(value), shown))
+    return tuple(found)
+
+
+def _size(value: Any) -> str | None:
+    if isinstance(value, str):
+        return f"{len(value)} characters"
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"{len(value)} bytes"
+    if isinstance(value, list | tuple | dict | set):
+        return f"{len(value)} items"
+    return None
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except Exception as error:  # it is the user's class
+        text = f"<repr failed: {type(error).__name__}>"
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def error_text(error: BaseException, arguments: Any, *, show: bool) -> str:
+    """What is shown of an error: databases put values into their messages.
+
+    Args:
+        error: the error.
+        arguments: the values of its statement, if it has one.
+        show: whether values may be seen.
+    """
+    name = type(error).__name__
+    try:
+        lines = str(error).splitlines()
+    except Exception:
+        return name
+    text = lines[0] if lines else ""
+    if show or not text:
+        return f"{name}: {text}" if text else name
+    values = arguments.values() if isinstance(arguments, Mapping) else arguments or ()
+    # The longest first: a short one may be part of it.
+    for written in sorted({str(value) for value in values}, key=len, reverse=True):
+        if written:
+            text = re.sub(rf"(?<!\w){re.escape(written)}(?!\w)", "…", text)
+    return f"{name}: {_QUOTED.sub('…', text)}"

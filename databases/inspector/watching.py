@@ -1,0 +1,92 @@
+"""Watching an application: its requests become steps, beside those of its database."""
+
+from __future__ import annotations
+
+import gc
+import re
+import sys
+from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from databases.steps import Steps
+
+HEADER = b"inspector-request"
+"""Tells whoever asks the number of a request, under which the inspector shows it."""
+
+
+class WatchedApp:
+    """An ASGI application whose requests are told as steps of a database.
+
+    Plain ASGI: a middleware that runs the application in a task of its own would cost more.
+
+    Args:
+        app: the application.
+        steps: the steps of its database.
+        own: the path at which the inspector is mounted, whose own requests are no news.
+    """
+
+    def __init__(self, app: ASGIApp, steps: Steps, own: str | None) -> None:
+        self.app = app
+        self._steps = steps
+        self._own = re.compile(re.escape(own) + r"(?:/|\Z)") if own else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and its answer back."""
+        if scope["type"] != "http" or self._is_own(scope):
+            await self.app(scope, receive, send)
+            return
+        with self._steps.request(scope["method"], scope["path"]) as responding:
+            header = (HEADER, str(responding.request.number).encode())
+
+            async def send_on(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    responding.status = message["status"]
+                    message = {**message, "headers": [*message.get("headers", ()), header]}
+                await send(message)
+
+            await self.app(scope, receive, send_on)
+
+    def _is_own(self, scope: Scope) -> bool:
+        if self._own is None:
+            return False
+        path: str = scope["path"]
+        root = scope.get("root_path", "")
+        return self._own.match(path.removeprefix(root) if root else path) is not None
+
+
+def applications_with(mounted: object) -> list[tuple[Any, str]]:
+    """Find the Starlette and FastAPI applications in which something is mounted, and at which path.
+
+    Mounting tells what is mounted nothing, and the application is not asked to say more than
+    ``app.mount("/inspector", Inspector(database))``. So it is looked for among all objects, once.
+    """
+    applications = sys.modules.get("starlette.applications")
+    if applications is None:
+        return []
+    found = []
+    for each in gc.get_objects():
+        # Not isinstance(), which asks proxies for their __class__, and so runs foreign code.
+        if issubclass(type(each), applications.Starlette):
+            path = path_of(each, mounted)
+            if path is not None:
+                found.append((each, path))
+    return found
+
+
+def path_of(app: Any, mounted: object) -> str | None:
+    """Where in an application something is mounted; None where it is not."""
+    for route in getattr(app, "routes", ()):
+        if getattr(route, "app", None) is mounted:
+            return str(route.path)
+    return None
+
+
+def watch(app: Any, steps: Steps, own: str | None) -> None:
+    """Put a watch around a Starlette application, whether it has begun to answer or not."""
+    if app.middleware_stack is None:
+        app.add_middleware(WatchedApp, steps=steps, own=own)
+    else:
+        app.middleware_stack = WatchedApp(app.middleware_stack, steps, own)
