@@ -29,6 +29,12 @@ class Advice(NamedTuple):
 _BY_KEY = re.compile(r"([\w.\"`\[\]]+)\s*=\s*\?")
 
 
+_QUERIES_ALONE = """\
+data = await call_something_slow()  # first, or afterwards
+async with database.transaction():  # or connection()
+    await database.execute(...)  # queries alone"""
+
+
 def repeated(step: Step) -> Advice:
     """The same read ran again and again in one request: the N+1 problem."""
     family = step.operation.family or ""
@@ -113,9 +119,7 @@ def held(step: Step) -> Advice:
         "While it is held nobody else can use it: others wait, and a pool is exhausted by a few "
         "such requests. Do what is slow before or after, and hold it for the queries alone.",
         _source(step.operation.site),
-        "data = await call_something_slow()\n"
-        "async with database.transaction():  # or connection()\n"
-        "    await database.execute(...)  # only queries in here",
+        _QUERIES_ALONE,
     )
 
 
@@ -129,9 +133,7 @@ def idle_in_transaction(last: Step, following: Step, idle: float) -> Advice:
         "that it has locked stay locked meanwhile (on SQLite, all of the database), and its "
         "connection is taken.",
         _source(following.operation.lease.site if following.operation.lease else after),
-        "data = await call_something_slow()  # first\n"
-        "async with database.transaction():\n"
-        "    await database.execute(...)  # then only queries",
+        _QUERIES_ALONE,
     )
 
 
@@ -139,11 +141,13 @@ def waited(step: Step, seconds: float, *, still: bool) -> Advice:
     """Something waited for what others held."""
     names = ", ".join(dict.fromkeys(holder.task for holder in step.holders)) or "others"
     verb = "Waiting" if still else "Waited"
+    sources = dict.fromkeys(_source(holder.site) for holder in step.holders)
     return Advice(
         f"{verb} {_duration(seconds)} for {step.detail}",
         f"It is held by {names}. Look at what they do meanwhile: a connection or a transaction "
         "should be held for queries alone.",
-        _source(step.operation.site),
+        "\n".join(source for source in list(sources)[:3] if source) or None,
+        _QUERIES_ALONE,
     )
 
 

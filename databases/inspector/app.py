@@ -95,6 +95,7 @@ class Inspector:
         )
         self._watched: set[int] = set()
         self._pages = 0
+        self._feeds: dict[str, Feed] = {}
         self._stop_looking = database.steps.subscribe(self._look_for_applications)
         self._router = Router(
             [
@@ -174,12 +175,10 @@ class Inspector:
     async def _events(self, request: Request) -> Response:
         if self._pages >= _MOST_PAGES:
             return _problem(503, f"{_MOST_PAGES} pages are open already.")
-        feed = Feed(
-            self._recorder,
-            request.query_params.get("view", "requests"),
-            request.query_params.get("request"),
-            request.headers.get("last-event-id"),
-        )
+        asked = request.query_params.get("view", "requests"), request.query_params.get("request")
+        feed = self._feeds.pop(request.headers.get("last-event-id", ""), None)
+        if feed is None or feed.asked != asked:
+            feed = Feed(self._recorder, *asked)
         # Behind a proxy that collects what it passes on there would be nothing to see.
         headers = {**HEADERS, "X-Accel-Buffering": "no"}
         return StreamingResponse(self._stream(feed), 200, headers, "text/event-stream")
@@ -189,13 +188,18 @@ class Inspector:
         try:
             loop = asyncio.get_running_loop()
             end = loop.time() + _STREAM
-            yield "retry: 250\n\n"
+            yield f"retry: 250\nid: {feed.key}\n\n"
             while loop.time() < end:
                 for name, data in feed.news():
-                    yield f"event: {name}\nid: {feed.position}\ndata: {json.dumps(data)}\n\n"
+                    yield f"event: {name}\nid: {feed.key}\ndata: {json.dumps(data)}\n\n"
+                    await asyncio.sleep(0)
                 await asyncio.sleep(_PAUSE)
         finally:
             self._pages -= 1
+        # The page has had all of it, and goes on from here.
+        self._feeds[feed.key] = feed
+        while len(self._feeds) > _MOST_PAGES:
+            del self._feeds[next(iter(self._feeds))]
 
     async def _cancel(self, request: Request) -> Response:
         number = (await request.json()).get("operation")

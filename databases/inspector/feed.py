@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from typing import Any
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
     from databases.inspector.recorder import Recorder
 
+_PIECE = 1_000
+"""Steps of a request that are sent at a time: more would hold up the application, and the page."""
+
 
 class Feed:
     """The news for one page.
@@ -21,89 +25,81 @@ class Feed:
         recorder: where they come from.
         view: ``"now"``, ``"requests"``, ``"moments"`` or ``"statements"``.
         request: the number of the request that is shown in full, if one is.
-        position: where the page's last feed ended, for which it is the same.
     """
 
-    def __init__(
-        self, recorder: Recorder, view: str, request: str | None, position: str | None
-    ) -> None:
+    def __init__(self, recorder: Recorder, view: str, request: str | None) -> None:
+        self.key = secrets.token_hex(8)
+        """By this the page says which feed it has had, to go on with it."""
+        self.asked = (view, request)
+        """What it was asked for."""
         self._recorder = recorder
         self._view = view
         self._request = int(request) if request is not None and request.isdecimal() else None
-        seen = _version(position, recorder)
-        self._is_new = seen is None
-        self._seen = seen or 0
-        self._seen_request = 0 if seen is None else seen
-        self._status: dict[str, Any] | None = None
-        self._others: dict[str, Any] = {}
-
-    @property
-    def position(self) -> str:
-        """How far it has come; for the page to say where it goes on."""
-        return f"{self._recorder.started}-{self._seen}"
+        self._seen: int | None = None
+        self._telling: views.Telling | None = None
+        self._told_version = 0
+        self._sent: dict[str, Any] = {}
 
     def news(self) -> Iterator[tuple[str, Any]]:
         """What has changed since the last call: names of events and their data."""
         recorder = self._recorder
         recorder.file()
-        status = views.status(recorder)
-        if status != self._status:
-            self._status = status
-            yield "status", status
+        yield from self._if_changed("status", views.status(recorder))
         if self._view == "now":
             yield from self._now()
         elif self._view == "moments":
-            latest = recorder.moments.latest()
-            shown = [views.moment_view(moment) for moment in latest]
-            yield from self._if_changed("moments", {"moments": shown})
+            if self._sent.get("moments") != recorder.moments.version:
+                self._sent["moments"] = recorder.moments.version
+                latest = recorder.moments.latest()
+                yield "moments", {"moments": [views.moment_view(each) for each in latest]}
         elif self._view == "statements":
-            if self._others.get("version") != recorder.families.version:
-                self._others["version"] = recorder.families.version
+            if self._sent.get("statements") != recorder.families.version:
+                self._sent["statements"] = recorder.families.version
                 yield "statements", {"statements": views.statements(recorder.families)}
         else:
             yield from self._requests()
+            yield from self._one_request()
 
     def _now(self) -> Iterator[tuple[str, Any]]:
         database = self._recorder.database
         now = views.now(database.statistics(), database.steps.under_way(), time.time())
-        # Clocks go on by themselves: only what they stand at has changed.
-        still = [each for each in now["connections"] if each["holder"]] or now["waiting"]
+        # While somebody holds something its clock goes on.
+        busy = now["waiting"] or any(each["holder"] for each in now["connections"])
         shape = {**now, "time": None}
-        if still or shape != self._others.get("now"):
-            self._others["now"] = shape
+        if busy or shape != self._sent.get("now"):
+            self._sent["now"] = shape
             yield "now", now
 
     def _requests(self) -> Iterator[tuple[str, Any]]:
-        recorder = self._recorder
-        records = recorder.records(self._seen)
-        cleared = recorder.cleared_at > self._seen
-        if records or self._is_new or cleared:
-            reset, self._is_new = self._is_new or cleared, False
-            if cleared:
-                records = recorder.records()
-            yield (
-                "requests",
-                {"reset": reset, "requests": [views.summary(each) for each in records]},
-            )
-        if self._request is not None:
-            record = recorder.record(self._request)
-            if record is None:
-                yield from self._if_changed("request", {"gone": True, "n": self._request})
-            elif record.version > self._seen_request or "request" not in self._others:
-                self._others["request"] = True
-                self._seen_request = record.version
-                yield "request", views.detail(recorder, record)
+        recorder, seen = self._recorder, self._seen
+        reset = seen is None or recorder.cleared_at > seen
+        records = recorder.records(0 if reset or seen is None else seen)
         self._seen = recorder.version
+        if records or reset:
+            shown = [views.summary(record) for record in records]
+            yield "requests", {"reset": reset, "requests": shown}
+
+    def _one_request(self) -> Iterator[tuple[str, Any]]:
+        if self._request is None:
+            return
+        record = self._recorder.record(self._request)
+        if record is None:
+            self._telling = None
+            yield from self._if_changed("request", {"gone": True, "n": self._request})
+            return
+        telling = self._telling
+        if telling is None or telling.record is not record or telling.last is None:
+            telling = self._telling = views.Telling(self._recorder, record)
+            yield from self._if_changed("request", telling.whole(_PIECE))
+        elif record.version > self._told_version or record.is_open:
+            piece = telling.more(_PIECE)
+            if piece["steps"] or record.version > self._told_version:
+                yield "steps", piece
+        self._told_version = record.version
+        while telling.has_more:
+            yield "steps", telling.more(_PIECE)
 
     def _if_changed(self, name: str, data: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-        if self._others.get(name) != data:
-            self._others[name] = data
+        if self._sent.get(name) != data:
+            self._sent[name] = data
             yield name, data
-
-
-def _version(position: str | None, recorder: Recorder) -> int | None:
-    """The version that a page has seen; None where it is new, or the recorder is."""
-    started, _, version = (position or "").rpartition("-")
-    if started != str(recorder.started) or not version.isdecimal():
-        return None
-    return int(version)

@@ -227,7 +227,7 @@ class Moments:
             if idle >= _IDLE and kind is not Kind.RELEASE:
                 watch.told = True
                 told = advice.idle_in_transaction(last, step, idle)
-                self._add("idle transaction", step, record, told, cost=idle, key=lease.site)
+                self._add("idle transaction", step, record, told, cost=idle, site=lease.site)
         watch.last = step
         if kind is Kind.BEGIN:
             watch.in_transaction = step.error is None
@@ -260,13 +260,15 @@ class Moments:
         told: Advice,
         *,
         cost: float | None = None,
-        key: object = None,
+        site: CallSite | None = None,
         again: int | None = None,
     ) -> None:
         """Add a moment, or count one more where there is one of the same kind from one place."""
-        key = (kind, step.operation.family, key or step.operation.site)
-        before = record.moments.get(key)
         moment = self._new(kind, step, record, told)
+        if site is not None:
+            moment.site, moment.sql, moment.family = site, None, None
+        key = (kind, moment.family, moment.site)
+        before = record.moments.get(key)
         moment.cost = cost
         if before is not None:
             same = again is not None and again in before.steps

@@ -57,6 +57,8 @@ class Record:
         self.request = request
         self.number = 0 if request is None else request.number
         self.entries: deque[Entry | QueryEntry] = deque()
+        self.filed = 0
+        """How many entries it has had."""
         self.steps = 0
         """How many steps it has had."""
         self.cut = 0
@@ -212,6 +214,7 @@ class Recorder:
             record.in_database += step.query if step.kind is not Kind.RELEASE else 0.0
             record.waited += step.queue
             record.entries.append(entry)
+            record.filed += 1
             record.steps += 1
             self._order.append((record, 1))
             record.version = self.version
@@ -253,7 +256,9 @@ class Recorder:
             record = self._record_of(request)
             before = len(record.entries)
             record.entries.extend(some)
-            self._order.append((record, len(record.entries) - before))
+            added = len(record.entries) - before
+            record.filed += added
+            self._order.append((record, added))
         return 2 * len(queries)
 
     def _query_entry(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 from typing import Any
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     JSON = dict[str, Any]
 
 _NOT_AWAITED = (Kind.REQUEST, Kind.RESPONSE, Kind.RELEASE, Kind.DROPPED)
-_SHOWN_MOMENTS = 50
+_LIBRARY = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 _SHOWN_FAMILIES = 500
 
 
@@ -44,6 +45,8 @@ def status(recorder: Recorder) -> JSON:
         "kept": recorder.kept,
         "requests": recorder.count,
         "moments": len(recorder.moments.latest()),
+        "statements": len(recorder.families.by_time()),
+        "waiting": len(database.statistics().waiting),
         "show_values": recorder.show_values,
     }
 
@@ -76,17 +79,93 @@ def summary(record: Record) -> JSON:
 
 def detail(recorder: Recorder, record: Record) -> JSON:
     """A request with all its steps."""
-    began = record.request.time if record.request is not None else recorder.started
-    story = Story(recorder)
-    prologue = story.opening(began)
-    prologue += [_step(shown, began, story) for shown in _connecting(recorder, record)]
-    return {
-        "summary": summary(record),
-        "prologue": prologue,
-        "steps": [_step(shown, began, story) for shown in _steps(recorder, record)],
-        "cut": record.cut,
-        "moments": [moment_view(moment) for moment in record.moments.values()],
-    }
+    return Telling(recorder, record).whole(most=None)
+
+
+class Telling:
+    """A request told step by step, from where it was left the last time.
+
+    Args:
+        recorder: what keeps it.
+        record: the request.
+    """
+
+    def __init__(self, recorder: Recorder, record: Record) -> None:
+        self._recorder = recorder
+        self.record = record
+        self._began = record.request.time if record.request is not None else recorder.started
+        self._story = Story(recorder)
+        self._told = 0
+        # Steps of queries that were under way when they were told.
+        self._early: set[int] = set()
+        self._ahead: list[Shown] = []
+        self.last: int | None = None
+        """The number of the last step that was told."""
+
+    def whole(self, most: int | None) -> JSON:
+        """How it began, and its first steps: at most so many, None for all."""
+        prologue = self._story.opening(self._began)
+        connecting = _connecting(self._recorder, self.record)
+        prologue += [_step(shown, self._began, self._story) for shown in connecting]
+        return {**self._frame(), "prologue": prologue, "steps": self.further(most)}
+
+    def more(self, most: int) -> JSON:
+        """The steps that have come since."""
+        after = self.last
+        steps = self.further(most)
+        return {"n": self.record.number, "after": after, "steps": steps, **self._frame()}
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there are steps that are ready to be told."""
+        return bool(self._ahead)
+
+    def further(self, most: int | None) -> list[JSON]:
+        """The next steps."""
+        if not self._ahead:
+            self._ahead = self._fresh()
+        shown, self._ahead = self._ahead[:most], self._ahead[most:] if most else []
+        if shown:
+            self.last = shown[-1].step.number
+        return [_step(each, self._began, self._story) for each in shown]
+
+    def _frame(self) -> JSON:
+        record = self.record
+        return {
+            "summary": summary(record),
+            "cut": record.cut,
+            "moments": [moment_view(moment) for moment in record.moments.values()],
+        }
+
+    def _fresh(self) -> list[Shown]:
+        """The steps that are kept and were not told, and those of queries that are under way."""
+        record, steps = self.record, self._recorder.database.steps
+        kept = len(record.entries)
+        skipped = max(0, kept - (record.filed - self._told))
+        self._told = record.filed
+        shown: list[Shown] = []
+        for entry in itertools.islice(record.entries, skipped, None):
+            if isinstance(entry, Entry):
+                shown.append(Shown(*entry))
+                continue
+            operation, values, error = entry
+            for step in steps.query_steps(operation):
+                if step.kind is not Kind.QUERY:
+                    shown.append(Shown(step, error))
+                elif step.number in self._early:
+                    self._early.discard(step.number)
+                else:
+                    shown.append(Shown(step, None, values))
+        for operation in steps.under_way():
+            if operation.bound is None or operation.request is not record.request:
+                continue
+            for step in steps.query_steps(operation):
+                if step.kind is Kind.QUERY and step.number not in self._early:
+                    self._early.add(step.number)
+                    values = described(operation.bound.arguments, show=self._recorder.show_values)
+                    shown.append(Shown(step, None, values))
+        # A query is kept from its end on; what happened meanwhile belongs in between.
+        return sorted(shown, key=lambda each: each.step.number)
 
 
 def _connecting(recorder: Recorder, record: Record) -> list[Shown]:
@@ -95,27 +174,6 @@ def _connecting(recorder: Recorder, record: Record) -> list[Shown]:
         return []
     time = record.request.time
     return [Shown(*entry) for entry in recorder.prologue if entry.step.time <= time]
-
-
-def _steps(recorder: Recorder, record: Record) -> list[Shown]:
-    """All steps of a request that are kept, and those of its queries that are under way."""
-    steps = recorder.database.steps
-    shown: list[Shown] = []
-    for entry in record.entries:
-        if isinstance(entry, Entry):
-            shown.append(Shown(*entry))
-            continue
-        operation, values, error = entry
-        for step in steps.query_steps(operation):
-            sent = step.kind is Kind.QUERY
-            shown.append(Shown(step, None if sent else error, values if sent else ()))
-    for operation in steps.under_way():
-        request = operation.request
-        if operation.bound is not None and request is record.request:
-            values = described(operation.bound.arguments, show=recorder.show_values)
-            shown += [Shown(step, None, values) for step in steps.query_steps(operation)]
-    # A query is kept from its end on; what happened while it was under way belongs in between.
-    return sorted(shown, key=lambda each: each.step.number)
 
 
 def _step(shown: Shown, began: float, story: Story) -> JSON:
@@ -156,6 +214,8 @@ def place(site: CallSite | None) -> JSON | None:
     """A place in the user's code."""
     if site is None:
         return None
+    if site.filename.startswith(_LIBRARY):
+        return None  # database.lifespan, which the web framework calls
     near = os.path.relpath(site.filename)
     return {
         "file": site.filename if near.startswith("..") else near,

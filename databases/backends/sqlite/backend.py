@@ -77,6 +77,7 @@ class SQLiteBackend:
         ),
         adapters=ADAPTERS,
         core=_core_dialect,
+        explain="EXPLAIN QUERY PLAN",
     )
 
     def __init__(self, url: DatabaseURL | str, **options: Any) -> None:
@@ -94,7 +95,7 @@ class SQLiteBackend:
     async def connect(self) -> None:
         """Open the file, creating it where it is missing."""
         self._turns = Turns(self._options.timeout)
-        self._writer = await self._connected(self._options, role="writer")
+        self._writer = await self._connected(self._options, name="writer")
         if self._options.in_memory:
             return
         self._later = self._options.once_connected()
@@ -234,7 +235,9 @@ class SQLiteBackend:
         else:
             readers, thread = (
                 self._readers,
-                await self._connected(self._later, role="connection", lent=True),
+                await self._connected(
+                    self._later, name=self._crew.take_name("connection"), lent=True
+                ),
             )
             if self._readers is not readers:
                 thread.stop()
@@ -253,9 +256,9 @@ class SQLiteBackend:
             self._ending = {each for each in (*self._ending, thread) if not each.ended}
 
     async def _connected(
-        self, options: SQLiteOptions, *, role: str, lent: bool = False
+        self, options: SQLiteOptions, *, name: str, lent: bool = False
     ) -> ConnectionThread:
-        thread = ConnectionThread(options, self._crew, lent=lent, role=role)
+        thread = ConnectionThread(options, self._crew, lent=lent, name=name)
         await thread.connect()
         return thread
 

@@ -59,7 +59,7 @@ class Readers:
         self._options = options
         self._crew = crew
         self._inbox: Inbox = queue.SimpleQueue()
-        self._first = ConnectionThread(options, crew, self._inbox, role="reader")
+        self._first = ConnectionThread(options, crew, self._inbox, name=crew.take_name("reader"))
         self._others: list[ConnectionThread] = []
         self.asked: dict[asyncio.Future[Any], Asked] = {}
         """The reads that are not done, by what waits for each."""
@@ -115,8 +115,9 @@ class Readers:
         if len(threads) < self._options.readers and all(
             thread.busy_for >= _LONG for thread in threads
         ):
+            name = self._crew.take_name("reader")
             another = ConnectionThread(
-                self._options, self._crew, self._inbox, idle=_IDLE, role="reader"
+                self._options, self._crew, self._inbox, idle=_IDLE, name=name
             )
             another.start()
             self._others.append(another)

@@ -78,11 +78,13 @@ class Turn(Holding):
 class SharedTurn(Turn):
     """The turn of all single statements that come while it waits, or while nobody waits for it."""
 
-    __slots__ = ("members",)
+    __slots__ = ("members", "queue")
 
     def __init__(self, site: CallSite) -> None:
         super().__init__(site)
         self.members = 0
+        self.queue: list[Holding] = []
+        """Those who wait for it to come."""
 
     def refuse(self) -> None:
         """Never: its statements end whatever their tasks do."""
@@ -116,10 +118,14 @@ class Turns:
         return self._holder
 
     @property
-    def waiting(self) -> list[Turn]:
+    def waiting(self) -> list[Holding]:
         """Those who wait for their turn; the longest first."""
         with self._guard:
-            return list(self._waiting)
+            turns = list(self._waiting)
+        found: list[Holding] = []
+        for turn in turns:
+            found += turn.queue if isinstance(turn, SharedTurn) else [turn]
+        return found
 
     async def take(self, site: CallSite) -> Turn:
         """Wait for a turn to write.
@@ -169,6 +175,8 @@ class Turns:
                     self._open = turn
                 elif turn is not self._holder:
                     waiter = self._wait_in_line(turn)
+                if waiter is not None:
+                    turn.queue.append(Holding(site, sql))
                 turn.members += 1
                 turn.site, turn.sql = site, sql
         finally:

@@ -64,7 +64,7 @@ class Crew:
 
     def take_name(self, role: str) -> str:
         """The first name for a connection of a role that no other one has."""
-        names = chain([role], (f"{role} {number}" for number in itertools.count(2)))
+        names = (f"{role} {number}" for number in itertools.count(1))
         name = next(name for name in names if name not in self._names)
         self._names.add(name)
         return name
@@ -84,7 +84,7 @@ class ConnectionThread:
         idle: the seconds without work after which it ends; None for never.
         lent: whether it is somebody's own for a while. If not it opens the database anew where
             another file has taken its place.
-        role: what it is for; its name is made of that.
+        name: tells it from the others of the database.
     """
 
     def __init__(
@@ -95,10 +95,9 @@ class ConnectionThread:
         *,
         idle: float | None = None,
         lent: bool = False,
-        role: str,
+        name: str,
     ) -> None:
-        self.name = crew.take_name(role)
-        """Tells it from the others of the database."""
+        self.name = name
         self._options = options
         self._crew = crew
         self._inbox: Inbox = queue.SimpleQueue() if inbox is None else inbox

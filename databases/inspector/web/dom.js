@@ -1,0 +1,73 @@
+// Building and changing elements. Strings become text or plain attributes here, never markup.
+
+export const byId = (id) => document.getElementById(id);
+
+// make("button.plain", { type: "button", onclick }, "Copy"): a tag with its classes, what it has, what is in it.
+export function make(name, properties = {}, ...children) {
+  const [tag, ...classes] = name.split(".");
+  const element = document.createElement(tag);
+  if (classes.length) element.className = classes.join(" ");
+  for (const [key, value] of Object.entries(properties)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (typeof value === "function") element[key] = value;
+    else element.setAttribute(key, value === true ? "" : value);
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+// Elements are written many times a second, mostly with what stands there already.
+export function write(element, text) {
+  const only = element.firstChild;
+  if (only?.nodeType === Node.TEXT_NODE && !only.nextSibling) {
+    if (only.data !== text) only.data = text;
+  } else if (only || text) {
+    element.textContent = text;
+  }
+}
+
+export function mark(element, name, value) {
+  if (value === null || value === undefined || value === false) {
+    if (element.hasAttribute(name)) element.removeAttribute(name);
+  } else {
+    const text = value === true ? "" : String(value);
+    if (element.getAttribute(name) !== text) element.setAttribute(name, text);
+  }
+}
+
+// One child for each item, in their order; what stays keeps its element, and so the focus in it.
+export function keyed(container, items, keyOf, create, update) {
+  const left = new Map();
+  for (const child of container.children) left.set(child.dataset.key, child);
+  let place = container.firstElementChild;
+  for (const item of items) {
+    const key = String(keyOf(item));
+    let element = left.get(key);
+    if (element) left.delete(key);
+    else {
+      element = create(item);
+      element.dataset.key = key;
+    }
+    update?.(element, item);
+    if (element === place) place = place.nextElementSibling;
+    else container.insertBefore(element, place);
+  }
+  for (const element of left.values()) element.remove();
+}
+
+// Bring an element into sight in its own row, without moving the page.
+export function centre(element) {
+  const row = element.parentElement;
+  row.scrollLeft = element.offsetLeft - row.offsetLeft - (row.clientWidth - element.offsetWidth) / 2;
+}
+
+// Whatever asks again before the next frame is drawn is drawn with it.
+export function onceAFrame(draw) {
+  let asked = 0;
+  return () => {
+    asked ||= requestAnimationFrame(() => {
+      asked = 0;
+      draw();
+    });
+  };
+}
