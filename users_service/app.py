@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
 from databases import Database
+from databases.inspector import Inspector
 from users_service import __version__, page, problems
 from users_service.access_log import AccessLog
 from users_service.body_limit import BodyLimit
@@ -67,6 +68,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(users_api)
     app.include_router(health_api)
     app.routes.extend(page.routes())
+    if settings.inspector:
+        app.mount("/inspector", Inspector(database, token=settings.inspector_token))
     return app
 
 

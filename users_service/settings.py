@@ -1,10 +1,10 @@
 """Everything that can be set, by environment (USERS_...) or by flag; the flag wins."""
 
 from pkgutil import resolve_name
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, Field
-from pydantic_settings import BaseSettings, CliSubCommand, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic_settings import BaseSettings, CliImplicitFlag, CliSubCommand, SettingsConfigDict
 
 from databases import Database, DatabaseURL
 from databases.exceptions import ConfigurationError
@@ -71,6 +71,21 @@ class Settings(BaseSettings):
         le=MAX_PAGE_SIZE,
         description="How many users one page of the list holds unless the request says otherwise.",
     )
+    inspector: CliImplicitFlag[bool] = Field(
+        default=False,
+        description="Show at /inspector what the service does with its database, to this machine.",
+    )
+    inspector_token: Annotated[str, Field(min_length=8)] | None = Field(
+        default=None,
+        repr=False,
+        description="Show it to whoever knows this, from other machines too.",
+    )
+
+    @model_validator(mode="after")
+    def _one_process_is_inspected(self) -> Self:
+        if self.inspector and self.workers > 1:
+            raise ValueError("the inspector shows what one process does: use it with one worker")
+        return self
 
 
 class Migrate(BaseModel):

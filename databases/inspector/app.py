@@ -150,7 +150,8 @@ class Inspector:
     def _watch(self, app: Any, path: str | None) -> None:
         if id(app) not in self._watched:
             self._watched.add(id(app))
-            self._recorder.app_name = f"{type(app).__name__} instance"
+            known = next(each for each in type(app).__mro__ if not each.__name__.startswith("_"))
+            self._recorder.app_name = f"{known.__name__} instance"
             watching.watch(app, self._database.steps, path)
 
     # The answers.

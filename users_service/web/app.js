@@ -2,6 +2,8 @@
 //
 // Whatever a user wrote is only ever put in as text. No markup is made from strings.
 
+import { show } from "./last_click.js";
+
 const byId = (id) => document.getElementById(id);
 const list = byId("users");
 const searchField = byId("search");
@@ -27,6 +29,7 @@ async function api(method, path, { body, signal } = {}) {
     if (error.name === "AbortError") throw error;
     throw new Problem("The service cannot be reached. Is it running?");
   }
+  show(response.headers.get("Inspector-Request"));
   if (response.ok) return response.status === 204 ? null : response.json();
   const problem = await response.json().catch(() => ({}));
   const invalid = problem.errors?.map((each) => `The ${each.field} ${each.message}.`).join(" ");
