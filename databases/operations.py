@@ -103,6 +103,7 @@ class Operation:
         "ended_at",
         "ended_number",
         "error",
+        "error_text",
         "failed",
         "family",
         "goes_on",
@@ -121,6 +122,7 @@ class Operation:
         "steps",
         "task",
         "task_object",
+        "values",
     )
 
     def __init__(
@@ -171,6 +173,9 @@ class Operation:
         self.error: BaseException | None = None
         """What it failed with, while its end is told."""
         self.failed = False
+        self.values: Any = ()
+        self.error_text: str | None = None
+        """What may be kept of its values and its error: left to whoever keeps it."""
         self.rows: int | None = None
         self.batch: int | None = None
         """How many sets of values it has, where it is an ``execute_many``."""

@@ -212,10 +212,11 @@ class Inspector:
 
     async def _explain(self, request: Request) -> Response:
         family = self._recorder.families.get(str((await request.json()).get("family")))
-        if family is None or family.example is None:
+        example = None if family is None else self._recorder.families.examples.get(family.text)
+        if family is None or example is None:
             return _problem(404, "No statement of this family is kept that could be explained.")
         try:
-            plan = await self._database._engine.explain(family.example)
+            plan = await self._database._engine.explain(example)
         except DatabaseError as error:
             return _problem(409, f"The database does not explain it: {type(error).__name__}.")
         return _json({"sql": family.text, "plan": plan})

@@ -6,6 +6,7 @@ import zlib
 from typing import Any
 
 from databases.inspector.quantiles import Durations
+from databases.statements import Kept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,22 +45,21 @@ class Family:
         self.errors = 0
         self.slowest: Request | None = None
         self.places: dict[CallSite | None, int] = {}
-        self.example: Bound | None = None
-        """One of its statements, with its values: for EXPLAIN, never shown."""
 
-    def add(self, operations: list[Operation]) -> None:
-        """Count some that are over, all from one place."""
-        longest = self.durations.longest
+    def add(self, operations: list[Operation], seconds: list[float]) -> None:
+        """Count some that are over, all from one place, and how long each of them took."""
+        longest = max(seconds)
+        if longest > self.durations.longest:
+            slowest = operations[seconds.index(longest)]
+            self.slowest = slowest.request or self.slowest
+        self.durations.add(seconds)
         for operation in operations:
-            ended = operation.ended_at
-            seconds = ended - (operation.runs_since or ended)
-            if seconds > longest:
-                longest = seconds
-                self.slowest = operation.request or self.slowest
-            self.durations.add(seconds)
             self.rows += operation.rows or 0
             if operation.failed:
                 self.errors += 1
+        places, site = self.places, operations[0].site
+        if site in places or len(places) < _PLACES:
+            places[site] = places.get(site, 0) + len(operations)
 
 
 class Families:
@@ -67,27 +67,22 @@ class Families:
 
     def __init__(self) -> None:
         self._families: dict[str, Family] = {}
+        self.examples: Kept[str, Bound] = Kept(_MOST)
+        """One statement of each family, with its values: for EXPLAIN, never shown."""
         self.version = 0
         """Grows when something has changed."""
 
-    def add(self, first: Operation, operations: list[Operation], bound: Bound | None) -> None:
-        """Count statements of one family that are over, all from one place.
+    def remember(self, text: str | None, bound: Bound) -> None:
+        """Remember a statement as an example of its family, unless its values are large."""
+        if text is not None and _small(bound.arguments):
+            self.examples[text] = bound
 
-        Args:
-            first: one of them.
-            operations: all of them.
-            bound: the statement of one of them, with its values.
-        """
-        family = self._of(first.family)
-        if family is None:
-            return
-        self.version += 1
-        family.add(operations)
-        places, site = family.places, first.site
-        if site in places or len(places) < _PLACES:
-            places[site] = places.get(site, 0) + len(operations)
-        if bound is not None and _small(bound.arguments):
-            family.example = bound
+    def add(self, operations: list[Operation], seconds: list[float]) -> None:
+        """Count statements of one family that are over, all from one place."""
+        family = self._of(operations[0].family)
+        if family is not None:
+            self.version += 1
+            family.add(operations, seconds)
 
     def get(self, family_id: str) -> Family | None:
         """Find one by its id."""
@@ -100,6 +95,7 @@ class Families:
     def clear(self) -> None:
         """Forget all."""
         self._families.clear()
+        self.examples.clear()
         self.version += 1
 
     def _of(self, text: str | None) -> Family | None:

@@ -15,8 +15,6 @@ from databases.steps import Kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from databases.database import Database
     from databases.inspector.moments import Moment
     from databases.operations import Operation
@@ -27,7 +25,7 @@ _DELAY = 0.1
 """Seconds after which steps are filed at the latest: together, which is cheaper than one by one."""
 
 _TOGETHER = 1_000
-"""Steps that wait to be filed at most."""
+"""Entries that wait to be counted at most."""
 
 
 class Entry(NamedTuple):
@@ -36,18 +34,14 @@ class Entry(NamedTuple):
     step: Step
     error: str | None
 
-
-class QueryEntry(NamedTuple):
-    """A query that is over, which is two steps: it was sent, and what came of it."""
-
-    operation: Operation
-    values: Any
-    """Its values, as the driver got them or described."""
-    error: str | None
+    @property
+    def request(self) -> Request | None:
+        """The request that it belongs to."""
+        return self.step.operation.request
 
 
 class Record:
-    """What a request did.
+    """What is known of a request, beside its steps.
 
     Args:
         request: the request; None for all that is done outside of requests.
@@ -56,13 +50,8 @@ class Record:
     def __init__(self, request: Request | None) -> None:
         self.request = request
         self.number = 0 if request is None else request.number
-        self.entries: deque[Entry | QueryEntry] = deque()
-        self.filed = 0
-        """How many entries it has had."""
         self.steps = 0
         """How many steps it has had."""
-        self.cut = 0
-        """How many of them are no longer kept."""
         self.queries = 0
         self.in_database = 0.0
         """Seconds for which it was in the database."""
@@ -81,14 +70,16 @@ class Record:
 
 
 class Recorder:
-    """Keeps the latest steps of a database.
+    """Keeps the latest steps of a database, and what they come to.
 
-    Steps are put where they belong ten times a second, or when somebody looks: many at a time
-    take a third of what they would take one by one.
+    Each step is put into a ring, which forgets the oldest in the same moment: what is kept never
+    grows, so the garbage collector has nothing to look after. A query is kept as one operation, of
+    which the two steps are made when somebody looks. Ten times a second, or when somebody looks,
+    the new ones are counted, many at a time.
 
     Args:
         database: the database.
-        steps: how many steps are kept at most.
+        steps: how many steps are kept, about.
         requests: how many requests are kept at most.
         show_values: whether the values of queries are shown.
         slow: seconds from which on a query counts as slow.
@@ -120,29 +111,44 @@ class Recorder:
         self.moments = Moments(slow, database.steps)
         self.prologue: deque[Entry] = deque(maxlen=10)
         """The latest connects and disconnects."""
-        self.kept = 0
-        """How many steps are kept."""
-        self._most_steps = steps
+        # A query is two steps.
+        self._ring: deque[Entry | Operation] = deque(maxlen=max(1, steps // 2))
         self._most_requests = requests
-        self._fresh: list[Step | tuple[Operation, Bound | None, BaseException | None]] = []
+        self.position = 0
+        """How many entries there were."""
+        self._counted = 0
         self._filing: asyncio.TimerHandle | None = None
         self._outside = Record(None)
         self._records: OrderedDict[int, Record] = OrderedDict({0: self._outside})
-        # Whose the entries are, in the order in which they came, and how many at a time.
-        self._order: deque[tuple[Record, int]] = deque()
         self.close = database.steps.subscribe(self._take, queries=self._take_query)
 
     def _take(self, step: Step, bound: Bound | None) -> None:
-        self._fresh.append(step)
+        error = None
+        if step.error is not None:
+            error = error_text(step.error, (), show=self.show_values)
+            # Its traceback keeps whole requests alive, and the values in them.
+            step = step.without_error()
+        self._ring.append(Entry(step, error))
+        self.position += 1
         if self._filing is None:
             self._plan()
 
     def _take_query(self, operation: Operation) -> None:
-        fresh = self._fresh
-        fresh.append((operation, operation.bound, operation.error))
+        bound = operation.bound
+        if bound is not None:
+            arguments = bound.arguments
+            if arguments:
+                operation.values = kept_values(arguments, show=self.show_values)
+            if operation.error is not None:
+                show = self.show_values
+                operation.error_text = error_text(operation.error, arguments, show=show)
+            if operation.family not in self.families.examples:
+                self.families.remember(operation.family, bound)
+        self._ring.append(operation)
+        self.position += 1
         if self._filing is None:
             self._plan()
-        elif len(fresh) >= _TOGETHER:
+        elif self.position - self._counted > _TOGETHER:
             self.file()
 
     def _plan(self) -> None:
@@ -150,11 +156,25 @@ class Recorder:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return  # something was collected after the end of the loop; whoever looks files it
-        self._filing = loop.call_later(_DELAY, self._due)
+        self._filing = loop.call_later(_DELAY, self._is_due)
 
-    def _due(self) -> None:
+    def _is_due(self) -> None:
         self._filing = None
         self.file()
+
+    @property
+    def kept(self) -> int:
+        """How many steps are kept."""
+        return sum(1 if type(entry) is Entry else 2 for entry in self._ring)
+
+    def entries(self, request: Request | None, since: int = 0) -> list[Entry | Operation]:
+        """The entries of a request that are kept.
+
+        Args:
+            request: the request; None for what is done outside of requests.
+            since: the position before those that are wanted.
+        """
+        return [entry for entry in self._latest(since) if entry.request is request]
 
     def records(self, since: int = 0) -> list[Record]:
         """The requests that have changed since a version; the oldest first."""
@@ -175,101 +195,78 @@ class Recorder:
         self._outside = Record(None)
         self._records = OrderedDict((record.number, record) for record in [self._outside, *kept])
         for record in self._records.values():
-            record.entries.clear()
             record.version = self.version
-        self._order.clear()
-        self.kept = 0
+        self._ring.clear()
         self.families.clear()
         self.moments.clear()
 
     def file(self) -> None:
-        """Put what has come to where it belongs."""
-        fresh, self._fresh = self._fresh, []
-        if fresh:
+        """Count what has come since the last time."""
+        new = self._latest(self._counted)
+        self._counted = self.position
+        if new:
             self.version += 1
-            at = 0
-            for is_query, some in itertools.groupby(fresh, _is_query):
-                together = list(some)
-                at += self._file_queries(together) if is_query else self._file_steps(together)
-            self.total += at
-            self.kept += at
-            self._forget_steps()
+            for is_step, some in itertools.groupby(new, _is_step):
+                together: list[Any] = list(some)
+                if is_step:
+                    self._file_steps(together)
+                else:
+                    self._file_queries(together)
             self._forget_requests()
         self.moments.look_at_waiting()
 
-    def _file_steps(self, steps: Iterable[Any]) -> int:
-        count = 0
-        for step in steps:
-            error = None
-            if step.error is not None:
-                error = error_text(step.error, (), show=self.show_values)
-                # Its traceback keeps whole requests alive, and the values in them.
-                step = step.without_error()
-            entry = Entry(step, error)
-            record = self._record_of(step.operation.request, is_new=step.kind is Kind.REQUEST)
+    def _latest(self, since: int) -> list[Entry | Operation]:
+        """What has come since a position, as far as it is kept; from the end, where it is short."""
+        latest = list(itertools.islice(reversed(self._ring), self.position - since))
+        latest.reverse()
+        return latest
+
+    def _file_steps(self, entries: list[Entry]) -> None:
+        self.total += len(entries)
+        for entry in entries:
+            step = entry.step
+            record = self._record_of(entry.request, is_new=step.kind is Kind.REQUEST)
             if step.kind is Kind.RESPONSE:
-                record.response, record.error = step, error
+                record.response, record.error = step, entry.error
             elif step.kind is Kind.CONNECT or step.kind is Kind.DISCONNECT:
                 self.prologue.append(entry)
+            record.steps += 1
             record.in_database += step.query if step.kind is not Kind.RELEASE else 0.0
             record.waited += step.queue
-            record.entries.append(entry)
-            record.filed += 1
-            record.steps += 1
-            self._order.append((record, 1))
             record.version = self.version
             self.moments.look_at(step, record)
-            count += 1
-        return count
 
-    def _file_queries(self, queries: list[Any]) -> int:
-        """File queries that came one after the other: those of a kind together."""
-        groups: dict[object, list[Any]] = {}
-        for query in queries:
-            operation = query[0]
-            code, instruction = operation.site or (None, 0)
+    def _file_queries(self, operations: list[Operation]) -> None:
+        """Count queries that came one after the other: those of a kind together."""
+        self.total += 2 * len(operations)
+        groups: dict[object, list[Operation]] = {}
+        for operation in operations:
+            site = operation.site
             # Not the place itself, whose hash goes through all of its code.
-            key = (operation.family, id(code), instruction, id(operation.request))
+            place = 0 if site is None else id(site[0]) + site[1]
+            key = (operation.family, place, id(operation.request))
             if key in groups:
-                groups[key].append(query)
+                groups[key].append(operation)
             else:
-                groups[key] = [query]
+                groups[key] = [operation]
+        slow = self.moments.slow
         for group in groups.values():
-            operations = [query[0] for query in group]
-            first = operations[0]
-            record = self._record_of(first.request)
-            self.families.add(first, operations, group[-1][1])
-            record.queries += len(group)
+            record = self._record_of(group[0].request)
+            seconds = [each.ended_at - (each.runs_since or each.ended_at) for each in group]
+            in_all = sum(seconds)
             record.steps += 2 * len(group)
-            record.in_database += sum(map(_seconds, operations))
-            record.waited += sum(map(_queued, operations))
+            record.queries += len(group)
+            record.in_database += in_all
+            record.waited += sum([each.ended_at - each.began for each in group]) - in_all
             record.version = self.version
-        for operation, _, _ in queries:
+            self.families.add(group, seconds)
+            if max(seconds) >= slow:
+                for operation, took in zip(group, seconds, strict=True):
+                    if took >= slow:
+                        self.moments.add_slow(operation, record)
+        for operation in operations:
             if operation.request is not None or operation.lease is not None:
                 self.moments.look_at_query(operation, self._record_of(operation.request))
-        slow = self.moments.slow
-        for operation, _, _ in queries:
-            if _seconds(operation) >= slow:
-                self.moments.add_slow(operation, self._record_of(operation.request))
-        entries = map(self._query_entry, queries)
-        for request, some in itertools.groupby(entries, _request_of):
-            record = self._record_of(request)
-            before = len(record.entries)
-            record.entries.extend(some)
-            added = len(record.entries) - before
-            record.filed += added
-            self._order.append((record, added))
-        return 2 * len(queries)
-
-    def _query_entry(
-        self, query: tuple[Operation, Bound | None, BaseException | None]
-    ) -> QueryEntry:
-        operation, bound, error = query
-        values = () if bound is None else kept_values(bound.arguments, show=self.show_values)
-        text = None
-        if error is not None:
-            text = error_text(error, bound.arguments if bound else (), show=self.show_values)
-        return QueryEntry(operation, values, text)
 
     def _record_of(self, request: Request | None, *, is_new: bool = False) -> Record:
         if request is None:
@@ -282,21 +279,8 @@ class Recorder:
             self.count += 1
         return record
 
-    def _forget_steps(self) -> None:
-        """Forget the oldest, until no more are kept than shall be."""
-        while self.kept > self._most_steps:
-            record, count = self._order.popleft()
-            gone = min(count, self.kept - self._most_steps)
-            if gone < count:
-                self._order.appendleft((record, count - gone))
-            for _ in range(gone):
-                entry = record.entries.popleft()
-                steps = 2 if isinstance(entry, QueryEntry) else 1
-                self.kept -= steps
-                record.cut += steps
-
     def _forget_requests(self) -> None:
-        """Forget the oldest requests that are answered; their steps are forgotten in their turn."""
+        """Forget the oldest requests that are answered."""
         many = len(self._records) - self._most_requests
         if many > 0:
             answered = [each for each in self._records.values() if each.response is not None]
@@ -304,17 +288,5 @@ class Recorder:
                 del self._records[record.number]
 
 
-def _is_query(fresh: object) -> bool:
-    return type(fresh) is tuple
-
-
-def _request_of(entry: QueryEntry) -> Request | None:
-    return entry.operation.request
-
-
-def _seconds(operation: Operation) -> float:
-    return operation.ended_at - (operation.runs_since or operation.ended_at)
-
-
-def _queued(operation: Operation) -> float:
-    return (operation.runs_since or operation.ended_at) - operation.began
+def _is_step(entry: object) -> bool:
+    return type(entry) is Entry

@@ -63,6 +63,8 @@ def action(step: Step) -> str:
         if step.before == "waiting":
             return f"Query not sent: {about(step)}"
         what = "Rows of" if step.rows is not None else "Done:"
+        if step.operation.failed:
+            what = "Failed:"
         return f"{what} {about(step)}"
     if kind is Kind.WAIT:
         return f"Wait for {step.detail}"

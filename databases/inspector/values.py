@@ -41,9 +41,9 @@ def kept_values(arguments: Any, *, show: bool) -> Any:
     Small values of types that hold nothing else are kept as they are, and described by whoever
     shows them; text, bytes and whatever may be large or lead to something large is described now.
     """
-    if show or isinstance(arguments, Mapping) or not _SMALL.issuperset(map(type, arguments)):
-        return described(arguments, show=show)
-    return arguments
+    if type(arguments) is tuple and not show and _SMALL.issuperset(map(type, arguments)):
+        return arguments
+    return described(arguments, show=show)
 
 
 def described(arguments: Any, *, show: bool) -> tuple[Value, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import os
 from typing import Any
 
@@ -95,7 +94,8 @@ class Telling:
         self.record = record
         self._began = record.request.time if record.request is not None else recorder.started
         self._story = Story(recorder)
-        self._told = 0
+        self._position = 0
+        self._cut = 0
         # Steps of queries that were under way when they were told.
         self._early: set[int] = set()
         self._ahead: list[Shown] = []
@@ -107,7 +107,8 @@ class Telling:
         prologue = self._story.opening(self._began)
         connecting = _connecting(self._recorder, self.record)
         prologue += [_step(shown, self._began, self._story) for shown in connecting]
-        return {**self._frame(), "prologue": prologue, "steps": self.further(most)}
+        steps = self.further(most)
+        return {**self._frame(), "prologue": prologue, "steps": steps}
 
     def more(self, most: int) -> JSON:
         """The steps that have come since."""
@@ -133,29 +134,28 @@ class Telling:
         record = self.record
         return {
             "summary": summary(record),
-            "cut": record.cut,
+            "cut": self._cut,
             "moments": [moment_view(moment) for moment in record.moments.values()],
         }
 
     def _fresh(self) -> list[Shown]:
         """The steps that are kept and were not told, and those of queries that are under way."""
-        record, steps = self.record, self._recorder.database.steps
-        kept = len(record.entries)
-        skipped = max(0, kept - (record.filed - self._told))
-        self._told = record.filed
+        recorder, record, steps = self._recorder, self.record, self._recorder.database.steps
         shown: list[Shown] = []
-        for entry in itertools.islice(record.entries, skipped, None):
+        for entry in recorder.entries(record.request, self._position):
             if isinstance(entry, Entry):
                 shown.append(Shown(*entry))
                 continue
-            operation, values, error = entry
-            for step in steps.query_steps(operation):
+            for step in steps.query_steps(entry):
                 if step.kind is not Kind.QUERY:
-                    shown.append(Shown(step, error))
+                    shown.append(Shown(step, entry.error_text))
                 elif step.number in self._early:
                     self._early.discard(step.number)
                 else:
-                    shown.append(Shown(step, None, values))
+                    shown.append(Shown(step, None, entry.values))
+        if self._position == 0:
+            self._cut = record.steps - len(shown)
+        self._position = recorder.position
         for operation in steps.under_way():
             if operation.bound is None or operation.request is not record.request:
                 continue
@@ -249,10 +249,10 @@ def moment_view(moment: Moment) -> JSON:
 
 def statements(families: Families) -> list[JSON]:
     """The families of statements."""
-    return [_statement(family) for family in families.by_time()[:_SHOWN_FAMILIES]]
+    return [_statement(family, families) for family in families.by_time()[:_SHOWN_FAMILIES]]
 
 
-def _statement(family: Family) -> JSON:
+def _statement(family: Family, families: Families) -> JSON:
     durations = family.durations
     places = sorted(family.places.items(), key=lambda each: -each[1])
     return {
@@ -266,7 +266,7 @@ def _statement(family: Family) -> JSON:
         "max": _ms(durations.longest),
         "rows": family.rows,
         "errors": family.errors,
-        "explain": family.example is not None and _is_explainable(family.text),
+        "explain": family.text in families.examples and _is_explainable(family.text),
         "slowest": _request(family.slowest),
         "places": [{"place": place(site), "count": count} for site, count in places],
     }
