@@ -229,6 +229,9 @@ class Operation:
         self.connection = connection
         self.runs_since = time.perf_counter()
 
+    def __repr__(self) -> str:
+        return f"<Operation {self.number}: {self.sql or self.kind.value}>"
+
     def cancel(self) -> None:
         """Stop it in the database; its caller gets a ``QueryCancelledError``."""
         if self.task_object is not None and self._cancelling is None:

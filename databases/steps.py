@@ -7,18 +7,17 @@ log of slow queries, tests. While nobody does, queries do not come by here.
 from __future__ import annotations
 
 import contextlib
-import enum
 import itertools
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from databases.exceptions import shortened
 from databases.holding import present_request
 from databases.operations import Lease, Operation, under_way
 from databases.statistics import Holder
+from databases.step import Kind, Request, Step, make_step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,159 +27,15 @@ if TYPE_CHECKING:
     from databases.pending import CallSite, Pending
     from databases.statements import Bound
 
+__all__ = ["Kind", "QuerySubscriber", "Request", "Responding", "Step", "Steps", "Subscriber"]
+
 logger = logging.getLogger("databases.steps")
 
 _FAILED = "A subscriber to the steps of a database failed"
 
 
-class Kind(enum.Enum):
-    """What a step is."""
-
-    CONNECT = "connect"
-    DISCONNECT = "disconnect"
-    ACQUIRE = "acquire"
-    WAIT = "wait"
-    RELEASE = "release"
-    BEGIN = "begin"
-    COMMIT = "commit"
-    ROLLBACK = "rollback"
-    SAVEPOINT = "savepoint"
-    QUERY = "query"
-    ROWS = "rows"
-    RETRY = "retry"
-    REQUEST = "request"
-    RESPONSE = "response"
-    DROPPED = "dropped"
-
-
 # Looking a member up takes a while, and these two are looked up for each query.
 _QUERY, _ROWS = Kind.QUERY, Kind.ROWS
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request of the web application.
-
-    Args:
-        number: counts the requests, from 1.
-        method: such as ``"GET"``.
-        path: the path, without the query string.
-        time: when it came, in seconds since the epoch.
-    """
-
-    number: int
-    method: str
-    path: str
-    time: float
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.path}"
-
-
-class _Unfrozen:
-    """A step while it is filled in: a frozen dataclass would take six times as long."""
-
-    __slots__ = (
-        "after",
-        "before",
-        "connection",
-        "decode",
-        "detail",
-        "error",
-        "holders",
-        "kind",
-        "lasted",
-        "number",
-        "operation",
-        "query",
-        "queue",
-        "rows",
-        "time",
-    )
-
-
-@dataclass(frozen=True, init=False)
-class Step(_Unfrozen):
-    """One thing that has happened. The values of queries are never in it."""
-
-    __slots__ = ()
-
-    number: int
-    """Counts the steps of the database, from 1."""
-    kind: Kind
-    time: float
-    """When it happened (where it took time: when it was over), in seconds since the epoch."""
-    operation: Operation
-    """The call that it is a part of; all steps of a call share it."""
-    connection: str | None
-    before: str
-    """The state before the step: of the connection, the database or the request."""
-    after: str
-    queue: float
-    """Seconds spent waiting for a connection or a lock of ours."""
-    query: float
-    """Seconds spent in the driver and the database."""
-    decode: float
-    """Seconds spent making records of the rows."""
-    rows: int | None
-    """How many rows came."""
-    error: BaseException | None
-    detail: str | None
-    """What else there is to say: what is waited for, the status of a response."""
-    lasted: float | None
-    """Of a release: seconds for which the connection was held (``query``: those in use); of a
-    response: seconds that the request took."""
-    holders: tuple[Holder, ...]
-    """Of a wait: who holds what is waited for."""
-
-    @property
-    def duration(self) -> float:
-        """Seconds that it took."""
-        return self.queue + self.query + self.decode
-
-    def without_error(self) -> Step:
-        """The same without the error, for those who keep it: a traceback keeps frames alive."""
-        copied: Any = _Unfrozen()
-        for name in _Unfrozen.__slots__:
-            setattr(copied, name, getattr(self, name))
-        copied.error = None
-        copied.__class__ = Step
-        return copied  # type: ignore[no-any-return]
-
-    @property
-    def request(self) -> Request | None:
-        """The request of the web application that the task answers."""
-        return self.operation.request
-
-    @property
-    def task(self) -> str:
-        """The name of the asyncio task."""
-        return self.operation.task
-
-    @property
-    def site(self) -> CallSite | None:
-        """The place in the user's code."""
-        return self.operation.site
-
-    @property
-    def sql(self) -> str | None:
-        """The SQL as the driver gets it."""
-        return self.operation.sql
-
-    @property
-    def family(self) -> str | None:
-        """The SQL without values: see ``family_of``."""
-        return self.operation.family
-
-    @property
-    def batch(self) -> int | None:
-        """How many sets of values it has, where it is an ``execute_many``."""
-        return self.operation.batch
-
-    @property
-    def lease(self) -> int | None:
-        """The same for all steps of one connection from its being acquired to its release."""
-        return None if self.operation.lease is None else self.operation.lease.number
 
 
 Subscriber = Callable[[Step, "Bound | None"], None]
@@ -278,7 +133,7 @@ class Steps:
 
     def _sent_step(self, operation: Operation) -> Step:
         sent = operation.sent_at or operation.began
-        return _step(
+        return make_step(
             operation.sent_number,
             _QUERY,
             operation,
@@ -296,7 +151,7 @@ class Steps:
             before, sent, runs = "waiting", operation.began, answered
         else:
             before = "in flight"
-        return _step(
+        return make_step(
             operation.ended_number,
             _ROWS,
             operation,
@@ -325,7 +180,7 @@ class Steps:
         holders: tuple[Holder, ...] = (),
     ) -> None:
         """Tell all subscribers of a step that is not one of a query."""
-        step = _step(
+        step = make_step(
             next(self._numbers),
             kind,
             operation,
@@ -464,42 +319,6 @@ class Responding:
         self.request = request
         self.status: int | None = None
         """The status of the response, once it is known."""
-
-
-def _step(
-    number: int,
-    kind: Kind,
-    operation: Operation,
-    time: float,
-    before: str,
-    after: str,
-    queue: float = 0.0,
-    query: float = 0.0,
-    decode: float = 0.0,
-    rows: int | None = None,
-    error: BaseException | None = None,
-    detail: str | None = None,
-    lasted: float | None = None,
-    holders: tuple[Holder, ...] = (),
-) -> Step:
-    step: Any = _Unfrozen()
-    step.number = number
-    step.kind = kind
-    step.time = time
-    step.operation = operation
-    step.connection = operation.connection
-    step.before = before
-    step.after = after
-    step.queue = queue
-    step.query = query
-    step.decode = decode
-    step.rows = rows
-    step.error = error
-    step.detail = detail
-    step.lasted = lasted
-    step.holders = holders
-    step.__class__ = Step
-    return step  # type: ignore[no-any-return]
 
 
 def _call(subscribers: tuple[Subscriber, ...], step: Step, bound: Bound | None) -> None:
