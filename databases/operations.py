@@ -105,7 +105,6 @@ class Operation:
         "error",
         "error_text",
         "failed",
-        "family",
         "goes_on",
         "kind",
         "lease",
@@ -117,7 +116,7 @@ class Operation:
         "sent_at",
         "sent_number",
         "site",
-        "sql",
+        "statement",
         "states",
         "steps",
         "task",
@@ -144,14 +143,7 @@ class Operation:
         """The name of the task."""
         self.request = present_request.get()
         self.bound = bound
-        self.sql: str | None = None
-        """The SQL as the driver gets it."""
-        self.family: str | None = None
-        """The SQL without values: see ``family_of``."""
-        if bound is not None:
-            statement = bound.statement
-            self.sql = statement.sql
-            self.family = statement.family or statement.find_family()
+        self.statement = None if bound is None else bound.statement
         self.lease = lease
         self.connection: str | None = None
         """The name of the connection that it runs on, once that is known."""
@@ -186,6 +178,17 @@ class Operation:
         self._cancelling: int | None = None
         self._outer: Operation | None = None
         self.began = time.perf_counter()
+
+    @property
+    def sql(self) -> str | None:
+        """The SQL as the driver gets it."""
+        return None if self.statement is None else self.statement.sql
+
+    @property
+    def family(self) -> str | None:
+        """The SQL without values: see ``family_of``."""
+        statement = self.statement
+        return None if statement is None else statement.family or statement.find_family()
 
     def __enter__(self) -> Operation:
         task = self.task_object

@@ -72,10 +72,10 @@ class Families:
         self.version = 0
         """Grows when something has changed."""
 
-    def remember(self, text: str | None, bound: Bound) -> None:
+    def remember(self, bound: Bound) -> None:
         """Remember a statement as an example of its family, unless its values are large."""
-        if text is not None and _small(bound.arguments):
-            self.examples[text] = bound
+        if _small(bound.arguments):
+            self.examples[bound.statement.find_family()] = bound
 
     def add(self, operations: list[Operation], seconds: list[float]) -> None:
         """Count statements of one family that are over, all from one place."""

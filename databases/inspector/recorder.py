@@ -142,8 +142,8 @@ class Recorder:
             if operation.error is not None:
                 show = self.show_values
                 operation.error_text = error_text(operation.error, arguments, show=show)
-            if operation.family not in self.families.examples:
-                self.families.remember(operation.family, bound)
+            if bound.statement.family not in self.families.examples:
+                self.families.remember(bound)
         self._ring.append(operation)
         self.position += 1
         if self._filing is None:
@@ -244,7 +244,7 @@ class Recorder:
             site = operation.site
             # Not the place itself, whose hash goes through all of its code.
             place = 0 if site is None else id(site[0]) + site[1]
-            key = (operation.family, place, id(operation.request))
+            key = (operation.statement, place, id(operation.request))
             if key in groups:
                 groups[key].append(operation)
             else:
