@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
+from collections.abc import Mapping
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
@@ -20,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import AsyncIterator, Callable, Iterator
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from databases.backends.base import Cursor, Runner
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from databases.statements import Bound
     from databases.statistics import Statistics
     from databases.steps import Steps
+    from databases.testing import Ran
 
 
 class Database(Queries):
@@ -37,6 +40,9 @@ class Database(Queries):
             ``"postgresql://user:password@host/name"``; ``"sqlite://"`` is one in memory.
         force_rollback: keep nothing: all tasks share one connection and one transaction, which is
             rolled back at disconnect. For tests.
+        sql_comments: end each statement with a comment that names the present OpenTelemetry trace
+            (sqlcommenter); a dict adds words of your own. SQL then differs with each request, so
+            no statement is prepared once for many calls.
         **options: the backend's; they win over the options in the URL. SQLite: ``timeout`` (30),
             the longest time to wait for another's transaction, in seconds; ``journal_mode``
             ("wal"), ``synchronous`` ("full"), ``foreign_keys`` (off), ``readers`` (5),
@@ -76,13 +82,20 @@ class Database(Queries):
     """URL scheme -> backend, as ``"module:Class"``."""
 
     def __init__(
-        self, url: str | DatabaseURL, *, force_rollback: bool = False, **options: Any
+        self,
+        url: str | DatabaseURL,
+        *,
+        force_rollback: bool = False,
+        sql_comments: bool | Mapping[str, str] = False,
+        **options: Any,
     ) -> None:
         _mark_coroutine_functions()
         self.url = DatabaseURL(url)
         self.options = options
         self._force_rollback = force_rollback
-        self._engine = Engine(self.url, options, backend_path(self.url, self.SUPPORTED_BACKENDS))
+        path = backend_path(self.url, self.SUPPORTED_BACKENDS)
+        tags = sql_comments if isinstance(sql_comments, Mapping) else {} if sql_comments else None
+        self._engine = Engine(self.url, options, path, tags)
         # A task's own Connection; a child task does not inherit it.
         self._connections: WeakKeyDictionary[asyncio.Task[Any], Connection] = WeakKeyDictionary()
         # The one connection of everybody under force_rollback, and its transaction.
@@ -114,6 +127,53 @@ class Database(Queries):
             ('writer', 'held', None)
         """
         return self._engine.statistics()
+
+    def expect(
+        self,
+        *,
+        queries: int | None = None,
+        max_queries: int | None = None,
+        max_repeats: int | None = None,
+        allow_dropped: bool = False,
+    ) -> AbstractContextManager[Ran]:
+        """In tests: fail unless the queries within the block are as expected.
+
+        All queries on this database count, whichever task sends them: those of an application
+        whose client is in the same event loop too. ``execute_many`` and ``iterate`` are one each.
+
+        Args:
+            queries: how many queries there are.
+            max_queries: how many there are at most.
+            max_repeats: how many times the same query (whatever its values) may run from one place
+                in the code. More is a query in a loop, an N+1: ``max_repeats=1`` allows none.
+            allow_dropped: whether it is all right that a result was never awaited.
+
+        Returns:
+            A context manager; ``as ran`` gives what ran: ``ran.queries``, ``ran.steps`` and
+            ``ran.table()``.
+
+        Raises:
+            AssertionError: at the end of the block, with a table of what ran, where it differs.
+
+        Example:
+            >>> import asyncio, databases
+            >>> async def main():
+            ...     async with databases.Database("sqlite://") as database:
+            ...         with database.expect(queries=1) as ran:
+            ...             await database.fetch_all("SELECT name FROM sqlite_schema")
+            ...         return ran.queries[0].sql
+            >>> asyncio.run(main())
+            'SELECT name FROM sqlite_schema'
+        """
+        from databases.testing import expect
+
+        return expect(
+            self,
+            queries=queries,
+            max_queries=max_queries,
+            max_repeats=max_repeats,
+            allow_dropped=allow_dropped,
+        )
 
     def connect(self) -> Pending[None]:
         """Connect; nothing happens where it is connected already.

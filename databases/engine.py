@@ -29,9 +29,17 @@ class Engine:
         url: the address of the database.
         options: the backend's options.
         path: the backend's class, as ``"module:Class"``.
+        tags: what to write into a comment in each statement, beside the trace; None for no comment.
     """
 
-    def __init__(self, url: DatabaseURL, options: Mapping[str, Any], path: str) -> None:
+    def __init__(
+        self,
+        url: DatabaseURL,
+        options: Mapping[str, Any],
+        path: str,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        self._tags = tags
         self._url = url
         self._options = options
         self._path = path
@@ -65,11 +73,17 @@ class Engine:
         It stands between them only while somebody watches, so that it costs nothing otherwise.
         """
         backend, steps = self._backend, self._steps
-        if self.connected is None or backend is None or steps is None:
+        if self.connected is None or backend is None:
             return
-        if steps.is_watched:
+        if self._tags is not None:
+            from databases.sql_comments import CommentingBackend
+
+            backend = CommentingBackend(backend, self._tags)
+        # Outside of the comments: what is told of a statement is the same at every call.
+        if steps is not None and steps.is_watched:
             from databases.observed import ObservedBackend
 
+            steps.dialect = backend.dialect
             backend = ObservedBackend(backend, steps)
         self.connected = backend
 

@@ -115,7 +115,7 @@ class ObservedConnection(_ObservedRunner):
         with self._query(site, bound) as query:
             query.goes_on = True
             cursor = await self._held.open_cursor(bound, site, alone=alone)
-        return _ObservedCursor(cursor, self._steps, query)
+        return _ObservedCursor(cursor, self._steps, query, bound)
 
     async def begin(self, options: Mapping[str, Any], site: CallSite, *, lazy: bool) -> None:
         """Begin a transaction."""
@@ -170,10 +170,12 @@ class _ObservedCursor:
         cursor: it.
         steps: where to tell of each step.
         opening: the operation that opened it.
+        bound: its statement and the values.
     """
 
-    def __init__(self, cursor: Cursor, steps: Steps, opening: Operation) -> None:
+    def __init__(self, cursor: Cursor, steps: Steps, opening: Operation, bound: Bound) -> None:
         self._cursor = cursor
+        self._bound = bound
         self._steps = steps
         self._opening = opening
         self._is_first = True
@@ -181,7 +183,7 @@ class _ObservedCursor:
     async def fetch(self) -> Result:
         """Return the next rows, decoded; none at the end."""
         opening = self._opening
-        with Operation(self._steps, _ROWS, opening.site, opening.bound, opening.lease) as query:
+        with Operation(self._steps, _ROWS, opening.site, self._bound, opening.lease) as query:
             query.number = opening.number
             query.sent_at = query.began
             if self._is_first:

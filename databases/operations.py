@@ -188,7 +188,9 @@ class Operation:
     def family(self) -> str | None:
         """The SQL without values: see ``family_of``."""
         statement = self.statement
-        return None if statement is None else statement.family or statement.find_family()
+        if statement is None:
+            return None
+        return statement.family or statement.find_family(self.steps.dialect)
 
     def __enter__(self) -> Operation:
         task = self.task_object

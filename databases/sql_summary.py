@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import re
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from databases.statements import Dialect
+
 _LONGEST = 10_000
 """Characters of a statement that are looked at."""
 
 _LONGEST_SUMMARY = 255
 
-_LITERAL = (
-    r"""(?<![\w$?:@])(?:\d|\.\d)[\w.]*(?:(?<=[eE])[+-]\d+)?|\b(?:TRUE|FALSE)\b(?!\s*[.(])"""
-)
-"""Numbers and truth values, but neither names with digits in them nor the binds ``$1`` and ``?1``."""
+_LITERAL = r"""(?<![\w$?:@])(?:\d|\.\d)[\w.]*(?:(?<=[eE])[+-]\d+)?|\b(?:TRUE|FALSE)\b(?!\s*[.(])"""
+"""Numbers and truth values, but neither names with digits nor the binds ``$1`` and ``?1``."""
 
 
-def sanitized(sql: str, opaque: str, *, is_mysql: bool = False) -> str:
-    r"""A statement as it is written, with ``?`` for every literal and without its comments.
+def sanitized(sql: str, dialect: Dialect) -> str:
+    """A statement as it is written, with ``?`` for every literal and without its comments.
 
     Args:
         sql: the statement; of a very long one only the beginning is kept.
-        opaque: the dialect's regular expression for strings, quoted names and comments.
-        is_mysql: whether double quotes enclose strings, not names.
+        dialect: the backend's SQL.
 
     Example:
-        >>> sanitized("SELECT * FROM users WHERE id = $1 AND name = 'Ada' LIMIT 10", r"'[^']*'")
-        'SELECT * FROM users WHERE id = $1 AND name = ? LIMIT ?'
+        >>> from databases.backends.sqlite.backend import SQLiteBackend
+        >>> sql = "SELECT * FROM users WHERE id = :id AND name = 'Ada' LIMIT 10"
+        >>> sanitized(sql, SQLiteBackend.dialect)
+        'SELECT * FROM users WHERE id = :id AND name = ? LIMIT ?'
     """
-    names = "`[" if is_mysql else '"`['
+    # Double quotes enclose strings on MySQL.
+    names = "`[" if dialect.name == "mysql" else '"`['
 
     def hidden(match: re.Match[str]) -> str:
         text = match[0]
@@ -35,8 +39,10 @@ def sanitized(sql: str, opaque: str, *, is_mysql: bool = False) -> str:
             return " "
         return text if text[0] in names else "?"
 
-    pattern = rf"(?:{opaque})|{_LITERAL}"
-    return re.sub(pattern, hidden, sql[:_LONGEST], flags=re.DOTALL | re.IGNORECASE).strip()
+    pattern = rf"(?:{dialect.opaque})|{_LITERAL}"
+    text = re.sub(pattern, hidden, sql[:_LONGEST], flags=re.DOTALL | re.IGNORECASE)
+    # A string with '' in it was two.
+    return re.sub(r"\?{2,}", "?", text).strip()
 
 
 _TOKEN = re.compile(
@@ -45,15 +51,18 @@ _TOKEN = re.compile(
 )
 
 _OPERATIONS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE"})
-_NOT_BEHIND = frozenset({"FOR", "KEY", "DO", "ON", "NO"})
-"""Before UPDATE and the like these say that it is none: FOR UPDATE, ON DELETE, DO UPDATE."""
+_NOT_BEHIND = frozenset({"FOR", "KEY", "DO", "ON"})
+"""Behind these there is no operation: FOR UPDATE, ON DELETE CASCADE, DO UPDATE."""
 
 _BEFORE_TARGETS = frozenset({"FROM", "JOIN", "INTO"})
+_BEHIND_TARGETS = frozenset(
+    {"WHERE", "SET", "ON", "USING", "VALUES", "GROUP", "HAVING", "WINDOW", "ORDER", "LIMIT"}
+    | {"OFFSET", "FETCH", "FOR", "RETURNING", "UNION", "EXCEPT", "INTERSECT", "DEFAULT"}
+)
 _OBJECTS = frozenset(
     {"TABLE", "INDEX", "VIEW", "TRIGGER", "SCHEMA", "DATABASE", "SEQUENCE", "TYPE", "FUNCTION"}
 )
-_FILLERS = frozenset({"IF", "NOT", "EXISTS", "ONLY", "LATERAL", "CONCURRENTLY"})
-_NO_OPERATION = frozenset({"WITH", "VALUES"})
+_FILLERS = frozenset({"IF", "NOT", "EXISTS", "ONLY", "LATERAL", "CONCURRENTLY", "OR", "IGNORE"})
 
 
 def summary_of(sql: str) -> str:
@@ -68,72 +77,70 @@ def summary_of(sql: str) -> str:
     """
     reader = _Reader()
     for match in _TOKEN.finditer(sql):
-        if match["name"] is not None:
-            reader.name(match["name"], is_call=sql[match.end() : match.end() + 1] == "(")
-        else:
+        if match["name"] is None:
             reader.sign(match["sign"])
-    return reader.summary()
+        else:
+            reader.word(match["name"], is_call=sql[match.end() :].lstrip()[:1] == "(")
+    length, kept = -1, []
+    for found in reader.found:
+        length += 1 + len(found)
+        if length > _LONGEST_SUMMARY:
+            break
+        kept.append(found)
+    return " ".join(kept)
 
 
 class _Reader:
     """Reads a statement word by word."""
 
     def __init__(self) -> None:
-        self._found: list[str] = []
+        self.found: list[str] = []
+        self._begin()
+
+    def _begin(self) -> None:
         self._begins = True
         self._before = ""
-        # For each parenthesis that is open: whether a query is in it, and whether a list of tables.
+        self._awaits_target = False
+        # For each parenthesis that is open: whether it has a query, and whether that is at its
+        # tables.
         self._in_query = [False]
-        self._in_tables = [False]
-        self._awaited = False
+        self._at_tables = [False]
 
-    def name(self, word: str, *, is_call: bool) -> None:
-        known, before = word.upper(), self._before
-        self._before = known
-        if self._awaited and known not in _FILLERS:
-            self._awaited = False
-            if known not in ("SELECT", "VALUES"):
-                self._found.append(word)
-                self._in_tables[-1] = True
-                return
-        begins, self._begins = self._begins, False
-        if known in _OPERATIONS and before not in _NOT_BEHIND and not (is_call and not begins):
-            self._found.append(word)
-            self._in_query[-1] = True
-            self._in_tables[-1] = False
-            self._awaited = known == "UPDATE"
+    def word(self, word: str, *, is_call: bool) -> None:
+        """A keyword or a name."""
+        known, before, begins = word.upper(), self._before, self._begins
+        self._before, self._begins = known, False
+        if self._awaits_target:
+            if known not in _FILLERS:
+                self._awaits_target = False
+                self._at_tables[-1] = True
+                self.found.append(word)
+        elif known in _OPERATIONS and before not in _NOT_BEHIND:
+            # REPLACE and INSERT are functions as well.
+            if known not in ("REPLACE", "INSERT") or not is_call:
+                self.found.append(word)
+                self._in_query[-1], self._at_tables[-1] = True, False
+                self._awaits_target = known == "UPDATE"
         elif known in _BEFORE_TARGETS:
-            # EXTRACT(YEAR FROM day), IS DISTINCT FROM: no table comes behind these.
-            self._awaited = self._in_query[-1] and before != "DISTINCT"
-        elif begins and known not in _NO_OPERATION:
-            self._found.append(word)
-        elif known in _OBJECTS and len(self._found) == 1 and not self._in_query[0]:
-            # CREATE TABLE users
-            self._found.append(word)
-            self._awaited = True
-        elif known in _CLAUSES:
-            self._in_tables[-1] = False
+            # No table comes in EXTRACT(YEAR FROM day) and IS DISTINCT FROM.
+            self._awaits_target = self._in_query[-1] and before != "DISTINCT"
+        elif begins and known != "WITH":
+            self.found.append(word)
+        elif known in _OBJECTS and len(self.found) == 1 and not self._in_query[0]:
+            self.found.append(word)
+            self._awaits_target = True
+        elif known in _BEHIND_TARGETS:
+            self._at_tables[-1] = False
 
     def sign(self, sign: str) -> None:
+        """A parenthesis, a comma, or the end of a statement."""
+        self._before = sign
+        self._awaits_target = sign == "," and self._at_tables[-1]
         if sign == "(":
             self._in_query.append(False)
-            self._in_tables.append(False)
-            self._awaited = False
+            self._at_tables.append(False)
         elif sign == ")" and len(self._in_query) > 1:
             self._in_query.pop()
-            self._in_tables.pop()
-        elif sign == ",":
-            self._awaited = self._in_tables[-1]
+            self._at_tables.pop()
         elif sign == ";":
-            self.__init__(self._found)
-        self._before = sign
-
-    def summary(self) -> str:
-        """What was found, cut between two names where it is long."""
-        length, kept = -1, []
-        for word in self._found:
-            length += 1 + len(word)
-            if length > _LONGEST_SUMMARY:
-                break
-            kept.append(word)
-        return " ".join(kept)
+            self._begin()

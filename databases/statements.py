@@ -67,12 +67,12 @@ class Statement:
         self.family: str | None = None
         """The SQL without values, once somebody has asked for it."""
 
-    def find_family(self) -> str:
+    def find_family(self, dialect: Dialect) -> str:
         """The SQL without values: see ``family_of``."""
         # Only needed while somebody watches.
         from databases.families import family_of
 
-        self.family = family_of(self.sql)
+        self.family = family_of(self.sql, dialect)
         return self.family
 
     def shape(self, names: tuple[str, ...], codes: tuple[Any, ...] = ()) -> Shape:

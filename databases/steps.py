@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from databases.holding import Holding
     from databases.pending import CallSite, Pending
-    from databases.statements import Bound
+    from databases.statements import Bound, Dialect
 
 __all__ = ["Kind", "QuerySubscriber", "Request", "Responding", "Step", "Steps", "Subscriber"]
 
@@ -51,6 +51,9 @@ class Steps:
     Args:
         changed: called when somebody has subscribed or left.
     """
+
+    dialect: Dialect
+    """The backend's SQL, from the time when that is known."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed

@@ -72,10 +72,10 @@ class Families:
         self.version = 0
         """Grows when something has changed."""
 
-    def remember(self, bound: Bound) -> None:
+    def remember(self, text: str, bound: Bound) -> None:
         """Remember a statement as an example of its family, unless its values are large."""
         if _small(bound.arguments):
-            self.examples[bound.statement.find_family()] = bound
+            self.examples[text] = bound
 
     def add(self, operations: list[Operation], seconds: list[float]) -> None:
         """Count statements of one family that are over, all from one place."""

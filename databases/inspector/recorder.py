@@ -142,8 +142,9 @@ class Recorder:
             if operation.error is not None:
                 show = self.show_values
                 operation.error_text = error_text(operation.error, arguments, show=show)
-            if bound.statement.family not in self.families.examples:
-                self.families.remember(bound)
+            family = bound.statement.family or operation.family
+            if family is not None and family not in self.families.examples:
+                self.families.remember(family, bound)
         self._ring.append(operation)
         self.position += 1
         if self._filing is None:
