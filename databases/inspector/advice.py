@@ -35,6 +35,12 @@ async with database.transaction():  # or connection()
     await database.execute(...)  # queries alone"""
 
 
+_HELD_FOR_NOTHING = (
+    "While it is held nobody else can use it: others wait, and a pool is exhausted by a few such "
+    "requests. Do what is slow before or after, and hold it for the queries alone."
+)
+
+
 def repeated(step: Step) -> Advice:
     """The same read ran again and again in one request: the N+1 problem."""
     family = step.operation.family or ""
@@ -116,23 +122,33 @@ def held(step: Step) -> Advice:
     """A connection was held much longer than used."""
     return Advice(
         f"A connection was held {_duration(step.lasted or 0)}, querying {_duration(step.query)}",
-        "While it is held nobody else can use it: others wait, and a pool is exhausted by a few "
-        "such requests. Do what is slow before or after, and hold it for the queries alone.",
+        _HELD_FOR_NOTHING,
         _source(step.operation.site),
         _QUERIES_ALONE,
     )
 
 
-def idle_in_transaction(last: Step, following: Step, idle: float) -> Advice:
+def idle_connection(last: Step, seconds: float) -> Advice:
+    """A connection is held, and nothing runs on it."""
+    lease = last.operation.lease
+    return Advice(
+        f"A connection is held, and nothing has run on it for {_duration(seconds)}",
+        _HELD_FOR_NOTHING,
+        _source(last.operation.site if lease is None else lease.site),
+        _QUERIES_ALONE,
+    )
+
+
+def idle_in_transaction(last: Step, following: Step | None, idle: float) -> Advice:
     """A transaction was open while nothing ran in it."""
-    after = last.operation.site
-    where = f" after {_place(after)}" if after is not None else ""
+    lease = last.operation.lease
+    before = "and still is" if following is None else f"before {_place(following.operation.site)}"
     return Advice(
         f"A transaction was left open for {_duration(idle)} while nothing ran in it",
-        f"Something slow was awaited{where}, before {_place(following.operation.site)}. The rows "
+        f"Something slow was awaited after {_place(last.operation.site)}, {before}. The rows "
         "that it has locked stay locked meanwhile (on SQLite, all of the database), and its "
         "connection is taken.",
-        _source(following.operation.lease.site if following.operation.lease else after),
+        _source(last.operation.site if lease is None else lease.site),
         _QUERIES_ALONE,
     )
 

@@ -78,7 +78,8 @@ class Moment:
 class _Watch:
     """A connection that is held."""
 
-    def __init__(self) -> None:
+    def __init__(self, record: Record) -> None:
+        self.record = record
         self.in_transaction = False
         self.last: Step | None = None
         self.told = False
@@ -150,12 +151,24 @@ class Moments:
         step = self._steps.query_steps(operation)[-1]
         self._add("slow", step, record, advice.slow(step), cost=step.query + step.decode)
 
-    def look_at_waiting(self) -> None:
-        """Tell of those who have been waiting for a while, before they are done."""
+    def follows(self, operation: Operation) -> bool:
+        """Whether it has to be looked at although it is part of no request."""
+        return operation.lease is not None or operation.number in self._waiting
+
+    def look_at_what_lasts(self) -> None:
+        """Tell of those who wait, and of those who hold something for nothing, while they do."""
         now = time.time()
         for step, record in self._waiting.values():
             if now - step.time >= _WAITING:
                 self._add_waiting(step, record, now - step.time, still=True)
+        idle = [
+            each for each in self._leases.values() if each.last and now - each.last.time > _HELD
+        ]
+        if idle:
+            running = {each.lease.number for each in self._steps.under_way() if each.lease}
+            for watch in idle:
+                if watch.last is not None and watch.last.lease not in running:
+                    self._add_idle(watch, watch.last, now - watch.last.time)
 
     # Each kind of moment.
 
@@ -217,7 +230,7 @@ class Moments:
         assert lease is not None
         watch = self._leases.get(lease.number)
         if watch is None:
-            watch = self._leases[lease.number] = _Watch()
+            watch = self._leases[lease.number] = _Watch(record)
         kind = step.kind
         if kind is Kind.WAIT or kind is Kind.RETRY:
             return
@@ -225,9 +238,7 @@ class Moments:
         if kind is not Kind.ROWS and watch.in_transaction and last is not None:
             idle = step.time - step.duration - last.time
             if idle >= _IDLE and kind is not Kind.RELEASE:
-                watch.told = True
-                told = advice.idle_in_transaction(last, step, idle)
-                self._add("idle transaction", step, record, told, cost=idle, site=lease.site)
+                self._add_idle(watch, last, idle, until=step)
         watch.last = step
         if kind is Kind.BEGIN:
             watch.in_transaction = step.error is None
@@ -238,6 +249,20 @@ class Moments:
             lasted = step.lasted or 0.0
             if lasted >= _HELD and step.query <= _UNUSED * lasted and not watch.told:
                 self._add("held", step, record, advice.held(step), cost=lasted - step.query)
+
+    def _add_idle(
+        self, watch: _Watch, last: Step, seconds: float, until: Step | None = None
+    ) -> None:
+        """Nothing has run on a connection since its last step, and maybe runs still not."""
+        lease = last.operation.lease
+        if lease is None:
+            return
+        if watch.in_transaction:
+            watch.told = True
+            kind, told = "idle transaction", advice.idle_in_transaction(last, until, seconds)
+        else:
+            kind, told = "held", advice.idle_connection(last, seconds)
+        self._add(kind, last, watch.record, told, cost=seconds, site=lease.site, again=last.number)
 
     def _end_waiting(self, step: Step) -> None:
         waited = self._waiting.get(step.operation.number)

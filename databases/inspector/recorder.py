@@ -50,6 +50,7 @@ class Record:
     def __init__(self, request: Request | None) -> None:
         self.request = request
         self.number = 0 if request is None else request.number
+        self.since = time.time() if request is None else request.time
         self.steps = 0
         """How many steps it has had."""
         self.queries = 0
@@ -214,7 +215,7 @@ class Recorder:
                 else:
                     self._file_queries(together)
             self._forget_requests()
-        self.moments.look_at_waiting()
+        self.moments.look_at_what_lasts()
 
     def _latest(self, since: int) -> list[Entry | Operation]:
         """What has come since a position, as far as it is kept; from the end, where it is short."""
@@ -266,7 +267,7 @@ class Recorder:
                     if took >= slow:
                         self.moments.add_slow(operation, record)
         for operation in operations:
-            if operation.request is not None or operation.lease is not None:
+            if operation.request is not None or self.moments.follows(operation):
                 self.moments.look_at_query(operation, self._record_of(operation.request))
 
     def _record_of(self, request: Request | None, *, is_new: bool = False) -> Record:

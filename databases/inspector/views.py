@@ -58,7 +58,7 @@ def summary(record: Record) -> JSON:
         "method": "" if request is None else request.method,
         "path": "outside requests" if request is None else request.path,
         "status": None,
-        "time": None,
+        "time": record.since,
         "duration": None,
         "queries": record.queries,
         "database": _ms(record.in_database),
