@@ -41,8 +41,16 @@ class _ObservedRunner:
 
     async def fetch(self, bound: Bound, limit: int | None, site: CallSite) -> Result:
         """Run a statement and return its rows, decoded."""
-        with Operation(self._steps, _ROWS, site, bound, self._lease) as query:
-            return _decoded(await self._runner.fetch(bound, limit, site), query)
+        # The most frequent of all, hence without the two calls that a context manager takes.
+        query = Operation(self._steps, _ROWS, site, bound, self._lease)
+        query.begin()
+        try:
+            result = _decoded(await self._runner.fetch(bound, limit, site), query)
+        except BaseException as error:
+            query.end(error)
+            raise
+        query.end()
+        return result
 
     async def execute(self, bound: Bound, site: CallSite) -> Any:
         """Run a statement and return what ``execute()`` returns on this database."""
@@ -119,6 +127,7 @@ class ObservedConnection(_ObservedRunner):
 
     async def begin(self, options: Mapping[str, Any], site: CallSite, *, lazy: bool) -> None:
         """Begin a transaction."""
+        self._leased.is_ground = lazy
         with self._control(Kind.BEGIN, site, "idle", "in transaction"):
             await self._held.begin(options, site, lazy=lazy)
         self._leased.transaction = site
@@ -189,6 +198,7 @@ class _ObservedCursor:
             if self._is_first:
                 # What opening it took belongs to its first rows.
                 self._is_first = False
+                query.sent_number = opening.sent_number
                 query.sent_at, query.runs_since = opening.sent_at, opening.runs_since
             return _decoded(await self._cursor.fetch(), query)
 

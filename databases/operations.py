@@ -8,7 +8,8 @@ runs, for whom it waits. Where nobody watches there is none, and that is found o
 from __future__ import annotations
 
 import asyncio
-import time
+from asyncio import current_task
+from time import perf_counter
 from typing import Any
 
 from databases.exceptions import QueryCancelledError, shortened
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 def present_task() -> asyncio.Task[Any] | None:
     """The task that runs, if one does."""
     try:
-        return asyncio.current_task()
+        return current_task()
     except RuntimeError:  # no event loop runs: something is collected after its end
         return None
 
@@ -63,18 +64,19 @@ class Lease:
         site: where in the user's code it was asked for.
     """
 
-    __slots__ = ("busy", "connection", "number", "savepoints", "since", "site", "transaction")
+    __slots__ = ("busy", "connection", "is_ground", "number", "since", "site", "transaction")
 
     def __init__(self, number: int, site: CallSite) -> None:
         self.number = number
         self.site = site
         self.connection: str | None = None
-        self.since = time.perf_counter()
+        self.since = perf_counter()
         self.busy = 0.0
         """Seconds of the time since then in which something ran on it."""
         self.transaction: CallSite | None = None
         """Where the transaction that is open on it was begun."""
-        self.savepoints = 0
+        self.is_ground = False
+        """Whether that transaction lasts for as long as the database is connected."""
 
 
 class Operation:
@@ -92,8 +94,8 @@ class Operation:
     """
 
     __slots__ = (
-        "_cancelling",
         "_outer",
+        "_was_stopped",
         "answered",
         "at_rest",
         "batch",
@@ -175,9 +177,9 @@ class Operation:
         """Whether other operations bring its rows: it opens a cursor."""
         self.repeated = 0
         """How often another process was in the way, so that it had to be tried again."""
-        self._cancelling: int | None = None
+        self._was_stopped = False
         self._outer: Operation | None = None
-        self.began = time.perf_counter()
+        self.began = perf_counter()
 
     @property
     def sql(self) -> str | None:
@@ -192,11 +194,37 @@ class Operation:
             return None
         return statement.family or statement.find_family(self.steps.dialect)
 
+    def begin(self) -> None:
+        """The present task is in it from now on."""
+        outer = under_way.setdefault(self.task_object, self)
+        if outer is not self:
+            self._outer = outer
+            under_way[self.task_object] = self
+
+    def end(self, error: BaseException | None = None) -> None:
+        """It is over.
+
+        Raises:
+            QueryCancelledError: where it was stopped by hand.
+        """
+        if self._outer is None:
+            under_way.pop(self.task_object, None)
+        else:
+            under_way[self.task_object] = self._outer
+        try:
+            if self._was_stopped and self._takes_cancellation(error):
+                stopped = error = self._stopped()
+                raise stopped from None
+        finally:
+            self.steps.ended(self, error)
+            self.forget()
+
+    def forget(self) -> None:
+        """Let go of what must not be kept by those who keep its steps: values, tasks, frames."""
+        self.bound = self.task_object = self.error = self._outer = None
+
     def __enter__(self) -> Operation:
-        task = self.task_object
-        if task in under_way:
-            self._outer = under_way[task]
-        under_way[task] = self
+        self.begin()
         return self
 
     def __exit__(
@@ -205,23 +233,12 @@ class Operation:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._outer is None:
-            under_way.pop(self.task_object, None)
-        else:
-            under_way[self.task_object] = self._outer
-        steps = self.steps
-        if self._cancelling is not None and self._takes_cancellation(error):
-            stopped = self._stopped()
-            steps.ended(self, stopped)
-            raise stopped from None
-        steps.ended(self, error)
-        # Whoever keeps its steps does not keep these.
-        self.bound = self.task_object = self.error = None
+        self.end(error)
 
     def sent(self, connection: str) -> None:
         """It is handed to a connection now: by the task, in its event loop."""
         self.connection = connection
-        self.runs_since = now = time.perf_counter()
+        self.runs_since = now = perf_counter()
         if self.lease is not None:
             self.lease.connection = connection
         if self.sent_at is None:
@@ -231,28 +248,36 @@ class Operation:
 
     def runs(self, connection: str) -> None:
         """A connection begins to work on it, in whatever thread."""
-        self.connection = connection
-        self.runs_since = time.perf_counter()
+        if not self.ended_number:  # it may have been cancelled meanwhile
+            self.connection = connection
+            self.runs_since = perf_counter()
 
     def __repr__(self) -> str:
         return f"<Operation {self.number}: {self.sql or self.kind.value}>"
 
+    @property
+    def can_be_stopped(self) -> bool:
+        """Whether ``cancel()`` stops it: nobody would know what became of a COMMIT."""
+        return self.states is None or self.kind.value in ("acquire", "begin")
+
     def cancel(self) -> None:
         """Stop it in the database; its caller gets a ``QueryCancelledError``."""
-        if self.task_object is not None and self._cancelling is None:
-            self._cancelling = self.task_object.cancelling()
+        if self.task_object is not None and not self._was_stopped and self.can_be_stopped:
+            self._was_stopped = True
             self.task_object.cancel()
 
     def _takes_cancellation(self, error: BaseException | None) -> bool:
-        """Whether an error is what came of ``cancel()``, and of nobody else's."""
-        before, task = self._cancelling, self.task_object
-        if before is None or task is None:
-            return False
-        # Whatever it ended with: the cancellation was meant for it alone.
-        return task.uncancel() <= before and isinstance(error, asyncio.CancelledError)
+        """Whether an error is what came of ``cancel()``, and of nobody else's.
+
+        Where somebody else cancels the task as well, it is cancelled: a time limit, a group.
+        """
+        task = self.task_object
+        return (
+            task is not None and task.uncancel() == 0 and isinstance(error, asyncio.CancelledError)
+        )
 
     def _stopped(self) -> QueryCancelledError:
-        lines = [f"This query was stopped by hand after {time.perf_counter() - self.began:.1f} s."]
+        lines = [f"This query was stopped by hand after {perf_counter() - self.began:.1f} s."]
         if self.site is not None:
             lines.append(f"  {self.site}")
         stopped = QueryCancelledError("\n".join(lines))

@@ -40,6 +40,14 @@ class CallSite(tuple["CodeType", int]):
         """The place that a frame has come to."""
         return cls((frame.f_code, frame.f_lasti))
 
+    # By identity: the hash of a code object goes through all of it.
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CallSite) and self[0] is other[0] and self[1] == other[1]
+
+    def __hash__(self) -> int:
+        return id(self[0]) ^ self[1]
+
     @property
     def code(self) -> CodeType:
         """The code object of the function."""

@@ -109,6 +109,12 @@ class Step(_Unfrozen):
     holders: tuple[Holder, ...]
     """Of a wait: who holds what is waited for."""
 
+    def __copy__(self) -> Step:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Step:
+        return self
+
     @property
     def duration(self) -> float:
         """Seconds that it took."""

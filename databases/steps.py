@@ -31,6 +31,9 @@ __all__ = ["Kind", "QuerySubscriber", "Request", "Responding", "Step", "Steps", 
 
 logger = logging.getLogger("databases.steps")
 
+_requests = itertools.count(1)
+"""The numbers of requests, whichever databases they use."""
+
 _FAILED = "A subscriber to the steps of a database failed"
 
 
@@ -63,7 +66,6 @@ class Steps:
         """The numbers of the operations to come."""
         self._leases = itertools.count(1)
         self._subscriptions = itertools.count(1)
-        self._requests = itertools.count(1)
         self._subscribers: dict[int, tuple[Subscriber, QuerySubscriber | None]] = {}
         self._to_all: tuple[Subscriber, ...] = ()
         self._to_each_step: tuple[Subscriber, ...] = ()
@@ -123,7 +125,13 @@ class Steps:
 
     def under_way(self) -> list[Operation]:
         """The operations that are not over."""
-        return [each for each in list(under_way.values()) if each.steps is self]
+        found = []
+        for task, operation in list(under_way.items()):
+            if task is not None and task.get_loop().is_closed():
+                under_way.pop(task, None)  # nobody will ever end it
+            elif operation.steps is self:
+                found.append(operation)
+        return found
 
     def lease(self, site: CallSite) -> Lease:
         """What there is to know of a connection that is held from now on."""
@@ -153,7 +161,7 @@ class Steps:
             # It waited in vain, or was never fit to be sent.
             before, sent, runs = "waiting", operation.began, answered
         else:
-            before = "in flight"
+            before, runs = "in flight", min(runs, answered)
         return make_step(
             operation.ended_number,
             _ROWS,
@@ -212,6 +220,7 @@ class Steps:
     def ended(self, operation: Operation, error: BaseException | None) -> None:
         """An operation is over."""
         operation.ended_at = now = time.perf_counter()
+        operation.failed = error is not None
         lease = operation.lease
         if lease is not None:
             lease.busy += now - (operation.runs_since or operation.began)
@@ -225,7 +234,7 @@ class Steps:
                 # By a backend of somebody else's, which does not tell.
                 operation.sent_at = operation.runs_since = operation.began
                 self.query_sent(operation)
-            operation.error, operation.failed = error, error is not None
+            operation.error = error
             operation.ended_number = next(self._numbers)
             if self._to_each_step:
                 _call(self._to_each_step, self._ended_step(operation), operation.bound)
@@ -248,6 +257,7 @@ class Steps:
         """A connection is given back."""
         operation = Operation(self, Kind.RELEASE, lease.site, None, lease)
         now = operation.began
+        operation.forget()
         self._tell(
             Kind.RELEASE, operation, now, "held", "idle", query=lease.busy, lasted=now - lease.since
         )
@@ -266,6 +276,7 @@ class Steps:
     def dropped(self, pending: Pending[Any]) -> None:
         """The result of a method was never awaited."""
         operation = Operation(self, Kind.DROPPED, pending.site)
+        operation.forget()
         query = "" if pending.query is None else shortened(pending.query)
         detail = f"{pending.method}({query})"
         self._tell(
@@ -273,7 +284,9 @@ class Steps:
         )
 
     @contextlib.contextmanager
-    def request(self, method: str, path: str) -> Iterator[Responding]:
+    def request(
+        self, method: str, path: str, request: Request | None = None
+    ) -> Iterator[Responding]:
         """A request of the web application is answered within the block.
 
         What is done in the block, and in tasks that are started from it, is part of the request.
@@ -281,10 +294,12 @@ class Steps:
         Args:
             method: such as ``"GET"``.
             path: the path, without the query string.
+            request: the request, where another database is told of it already.
         """
-        request = Request(next(self._requests), method, path, time.time())
+        request = request or Request(next(_requests), method, path, time.time())
         token = present_request.set(request)
         operation = Operation(self, Kind.RESPONSE, None)
+        operation.forget()
         responding = Responding(request)
         error: BaseException | None = None
         self._tell(Kind.REQUEST, operation, operation.began, "listening", "answering")

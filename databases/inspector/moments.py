@@ -39,6 +39,9 @@ _SAVED = 0.01
 _MOST = 200
 """Moments that are kept of all requests."""
 
+_MOST_LASTING = 20
+"""Those who wait, and those who hold something, of whom it is told while they do."""
+
 _MOST_STEPS = 100
 """Numbers of steps that a moment names."""
 
@@ -100,8 +103,6 @@ class Moments:
         self._latest: dict[object, Moment] = {}
         self._leases: dict[int, _Watch] = {}
         self._waiting: dict[int, tuple[Step, Record]] = {}
-        self._repeated: dict[Record, dict[object, list[Operation]]] = {}
-        self._reads: dict[Record, list[Operation]] = {}
         self.version = 0
         """Grows with each change."""
 
@@ -112,8 +113,6 @@ class Moments:
     def clear(self) -> None:
         """Forget all."""
         self._latest.clear()
-        self._repeated.clear()
-        self._reads.clear()
         self.version += 1
 
     def look_at(self, step: Step, record: Record) -> None:
@@ -129,7 +128,7 @@ class Moments:
             self._add("retry", step, record, advice.retried(step))
         elif kind is Kind.RESPONSE:
             self._look_for_sequence(record)
-            self._repeated.pop(record, None)
+            record.repeated.clear()
         elif self._waiting:
             self._end_waiting(step)
 
@@ -141,7 +140,7 @@ class Moments:
                     self._look_at_lease(step, record)
                 if step.kind is Kind.ROWS:
                     self._end_waiting(step)
-        if record.request is not None and operation.family is not None:
+        if record.is_open and operation.sent_number and operation.family is not None:
             reads = verb_of(operation.family) is Verb.READ
             if not self._is_repeated(operation, record, reads):
                 self._note_read(operation, record, reads)
@@ -152,23 +151,29 @@ class Moments:
         self._add("slow", step, record, advice.slow(step), cost=step.query + step.decode)
 
     def follows(self, operation: Operation) -> bool:
-        """Whether it has to be looked at although it is part of no request."""
-        return operation.lease is not None or operation.number in self._waiting
+        """Whether a query has to be looked at although it is part of no request."""
+        return operation.lease is not None or (
+            bool(self._waiting) and operation.number in self._waiting
+        )
 
     def look_at_what_lasts(self) -> None:
         """Tell of those who wait, and of those who hold something for nothing, while they do."""
         now = time.time()
-        for step, record in self._waiting.values():
+        # The longest first.
+        for step, record in list(itertools.islice(self._waiting.values(), _MOST_LASTING)):
             if now - step.time >= _WAITING:
                 self._add_waiting(step, record, now - step.time, still=True)
         idle = [
-            each for each in self._leases.values() if each.last and now - each.last.time > _HELD
+            each
+            for each in itertools.islice(self._leases.values(), _MOST_LASTING)
+            if each.last is not None and now - each.last.time > _HELD
         ]
-        if idle:
-            running = {each.lease.number for each in self._steps.under_way() if each.lease}
-            for watch in idle:
-                if watch.last is not None and watch.last.lease not in running:
-                    self._add_idle(watch, watch.last, now - watch.last.time)
+        if not idle:
+            return
+        running = {each.lease.number for each in self._steps.under_way() if each.lease}
+        for watch in idle:
+            if watch.last is not None and watch.last.lease not in running:
+                self._add_idle(watch, watch.last, now - watch.last.time)
 
     # Each kind of moment.
 
@@ -184,7 +189,7 @@ class Moments:
                 moment.steps.append(operation.sent_number)
             self.version += 1
             return True
-        same = self._repeated.setdefault(record, {}).setdefault(key, [])
+        same = record.repeated.setdefault(key, [])
         same.append(operation)
         if len(same) < _REPEATED:
             return False
@@ -199,7 +204,7 @@ class Moments:
 
     def _note_read(self, operation: Operation, record: Record, reads: bool) -> None:
         """Remember a read for what could have been run at once with it."""
-        noted = self._reads.setdefault(record, [])
+        noted = record.reads
         if operation.lease is not None or not reads:
             self._look_for_sequence(record)
         elif len(noted) < _MOST_STEPS:
@@ -207,7 +212,7 @@ class Moments:
 
     def _look_for_sequence(self, record: Record) -> None:
         """Whether reads ran one after the other that could have been run at once."""
-        reads = self._reads.pop(record, [])
+        reads, record.reads = record.reads, []
         sites = list(dict.fromkeys(read.site for read in reads if read.site is not None))
         if len(sites) < 2 or len(sites) != len(reads):
             return
@@ -234,6 +239,10 @@ class Moments:
         kind = step.kind
         if kind is Kind.WAIT or kind is Kind.RETRY:
             return
+        if lease.is_ground or (kind is Kind.ACQUIRE and step.operation.failed):
+            # A transaction around a whole test is meant to last; and nothing is held.
+            self._leases.pop(lease.number, None)
+            return
         last = watch.last
         if kind is not Kind.ROWS and watch.in_transaction and last is not None:
             idle = step.time - step.duration - last.time
@@ -241,7 +250,7 @@ class Moments:
                 self._add_idle(watch, last, idle, until=step)
         watch.last = step
         if kind is Kind.BEGIN:
-            watch.in_transaction = step.error is None
+            watch.in_transaction = not step.operation.failed
         elif kind is Kind.COMMIT or (kind is Kind.ROLLBACK and step.before == "in transaction"):
             watch.in_transaction = False
         elif kind is Kind.RELEASE:

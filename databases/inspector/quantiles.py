@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-from math import log2
+import struct
+import sys
+from array import array
+from collections import Counter
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-_PARTS = 8
-"""Classes for each doubling: a quantile is at most 9 % too high."""
-
-
-_NOTHING = -1_000
-"""The class of those that took no time."""
+_HIGHEST = 3 if sys.byteorder == "little" else 0
+"""Which quarter of a double has its sign, its exponent and the first four bits behind that."""
 
 
 class Durations:
-    """Many durations in little memory: how many, how long in all, and about how distributed."""
+    """Many durations in little memory: how many, how long in all, and about how distributed.
+
+    They are counted by the first quarter of their doubles: 16 classes for each doubling, so that a
+    quantile is at most 7 % too high, and nothing has to be worked out for each of them in Python.
+    """
 
     __slots__ = ("_classes", "count", "longest", "total")
 
@@ -27,25 +26,21 @@ class Durations:
         self.total = 0.0
         """Seconds in all."""
         self.longest = 0.0
-        self._classes: dict[int, int] = {}
+        self._classes: Counter[int] = Counter()
 
-    def add(self, seconds: Iterable[float]) -> None:
+    def add(self, seconds: list[float]) -> None:
         """Count some."""
-        classes = self._classes
-        for each in seconds:
-            self.count += 1
-            self.total += each
-            if each > self.longest:
-                self.longest = each
-            number = int(_PARTS * log2(each)) if each > 0 else _NOTHING
-            classes[number] = classes.get(number, 0) + 1
+        self.count += len(seconds)
+        self.total += sum(seconds)
+        self.longest = max(self.longest, *seconds)
+        self._classes.update(array("H", array("d", seconds).tobytes())[_HIGHEST::4])
 
     def quantile(self, part: float) -> float:
         """Seconds that a part of them, such as 0.95, took at most.
 
         Example:
             >>> durations = Durations()
-            >>> durations.add(milliseconds / 1000 for milliseconds in range(1, 101))
+            >>> durations.add([milliseconds / 1000 for milliseconds in range(1, 101)])
             >>> 0.095 <= durations.quantile(0.95) < 0.104
             True
         """
@@ -57,8 +52,6 @@ class Durations:
                 break
         else:
             return 0.0
-        if each == _NOTHING:
-            return 0.0
-        # A class of negative numbers ends at its own power: int() rounds towards zero.
-        upper = each + 1 if each >= 0 else each
-        return min(self.longest, 2 ** (upper / _PARTS))
+        upper: float
+        (upper,) = struct.unpack(">d", struct.pack(">Hxxxxxx", each + 1))
+        return min(self.longest, upper)

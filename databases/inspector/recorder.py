@@ -8,9 +8,11 @@ import time
 from collections import OrderedDict, deque
 from typing import Any, NamedTuple
 
+from databases.exceptions import shortened
 from databases.inspector.families import Families
 from databases.inspector.moments import Moments
-from databases.inspector.values import error_text, kept_values
+from databases.inspector.values import are_small, error_text, kept_values
+from databases.statements import LONGEST_KEPT, Bound, Statement
 from databases.steps import Kind
 
 TYPE_CHECKING = False
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from databases.database import Database
     from databases.inspector.moments import Moment
     from databases.operations import Operation
-    from databases.statements import Bound
     from databases.steps import Request, Step
 
 _DELAY = 0.1
@@ -61,6 +62,10 @@ class Record:
         self.error: str | None = None
         """What it failed with."""
         self.moments: dict[object, Moment] = {}
+        self.repeated: dict[object, list[Operation]] = {}
+        """The queries that ran once or twice from one place."""
+        self.reads: list[Operation] = []
+        """The reads that came one after the other."""
         self.version = 0
         """Of the recorder, when this was last changed."""
 
@@ -117,7 +122,9 @@ class Recorder:
         self._most_requests = requests
         self.position = 0
         """How many entries there were."""
-        self._counted = 0
+        self._counted = self._due = 0
+        # Before the ring forgets any of them.
+        self._together = min(_TOGETHER, max(1, steps // 2))
         self._filing: asyncio.TimerHandle | None = None
         self._outside = Record(None)
         self._records: OrderedDict[int, Record] = OrderedDict({0: self._outside})
@@ -126,43 +133,47 @@ class Recorder:
     def _take(self, step: Step, bound: Bound | None) -> None:
         error = None
         if step.error is not None:
-            error = error_text(step.error, (), show=self.show_values)
+            # That of a response is the application's own: whatever may stand in it.
+            is_ours = step.kind is not Kind.RESPONSE
+            error = error_text(step.error, (), show=self.show_values, is_ours=is_ours)
             # Its traceback keeps whole requests alive, and the values in them.
             step = step.without_error()
         self._ring.append(Entry(step, error))
         self.position += 1
-        if self._filing is None:
-            self._plan()
+        if self.position >= self._due:
+            self._file_or_plan()
 
     def _take_query(self, operation: Operation) -> None:
         bound = operation.bound
         if bound is not None:
-            arguments = bound.arguments
-            if arguments:
-                operation.values = kept_values(arguments, show=self.show_values)
+            # What must not be kept of them is taken away when they are counted, many at a time.
+            operation.values = bound.arguments
             if operation.error is not None:
                 show = self.show_values
-                operation.error_text = error_text(operation.error, arguments, show=show)
-            family = bound.statement.family or operation.family
-            if family is not None and family not in self.families.examples:
-                self.families.remember(family, bound)
+                operation.error_text = error_text(operation.error, bound.arguments, show=show)
         self._ring.append(operation)
         self.position += 1
-        if self._filing is None:
-            self._plan()
-        elif self.position - self._counted > _TOGETHER:
-            self.file()
+        if self.position >= self._due:
+            self._file_or_plan()
 
-    def _plan(self) -> None:
+    def _file_or_plan(self) -> None:
+        """File what has come since, if that is much, and the rest in a moment."""
+        if self._filing is not None:
+            # It may have been planned in an event loop that has ended since.
+            self._filing.cancel()
+            self._filing = None
+            self.file()
+        self._due = self.position + self._together
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return  # something was collected after the end of the loop; whoever looks files it
-        self._filing = loop.call_later(_DELAY, self._is_due)
+        self._filing = loop.call_later(_DELAY, self._file_in_time)
 
-    def _is_due(self) -> None:
+    def _file_in_time(self) -> None:
         self._filing = None
         self.file()
+        self._due = 0
 
     @property
     def kept(self) -> int:
@@ -240,35 +251,56 @@ class Recorder:
 
     def _file_queries(self, operations: list[Operation]) -> None:
         """Count queries that came one after the other: those of a kind together."""
-        self.total += 2 * len(operations)
         groups: dict[object, list[Operation]] = {}
         for operation in operations:
-            site = operation.site
-            # Not the place itself, whose hash goes through all of its code.
-            place = 0 if site is None else id(site[0]) + site[1]
-            key = (operation.statement, place, id(operation.request))
+            key = (operation.statement, id(operation.request))
             if key in groups:
                 groups[key].append(operation)
             else:
                 groups[key] = [operation]
-        slow = self.moments.slow
         for group in groups.values():
-            record = self._record_of(group[0].request)
-            seconds = [each.ended_at - (each.runs_since or each.ended_at) for each in group]
-            in_all = sum(seconds)
-            record.steps += 2 * len(group)
-            record.queries += len(group)
-            record.in_database += in_all
-            record.waited += sum([each.ended_at - each.began for each in group]) - in_all
-            record.version = self.version
-            self.families.add(group, seconds)
-            if max(seconds) >= slow:
-                for operation, took in zip(group, seconds, strict=True):
-                    if took >= slow:
-                        self.moments.add_slow(operation, record)
+            self._file_group(group, self._record_of(group[0].request))
         for operation in operations:
             if operation.request is not None or self.moments.follows(operation):
                 self.moments.look_at_query(operation, self._record_of(operation.request))
+
+    def _file_group(self, group: list[Operation], record: Record) -> None:
+        """Count queries with one statement, all of one request or outside of requests."""
+        seconds = [each.ended_at - (each.runs_since or each.ended_at) for each in group]
+        in_database = sum(seconds)
+        # The further pieces of an iteration were not sent by themselves.
+        sent = sum([each.sent_number > 0 for each in group])
+        record.queries += sent
+        record.steps += sent + len(group)
+        self.total += sent + len(group)
+        record.in_database += in_database
+        record.waited += sum([each.ended_at - each.began for each in group]) - in_database
+        record.version = self.version
+        self.families.add(group, seconds, sent)
+        self._strip(group)
+        if max(seconds) >= self.moments.slow:
+            for operation, took in zip(group, seconds, strict=True):
+                if took >= self.moments.slow:
+                    self.moments.add_slow(operation, record)
+
+    def _strip(self, operations: list[Operation]) -> None:
+        """Take away what must not be kept of queries with one statement, and keep an example."""
+        first = operations[0]
+        statement, families = first.statement, self.families
+        if statement is None:
+            return
+        family = first.family or ""
+        if family not in families.examples:
+            families.remember(family, Bound(statement, first.values))
+        if len(statement.sql) > LONGEST_KEPT:
+            # It was generated, for once.
+            statement = Statement(shortened(statement.sql))
+            statement.family = family
+            for operation in operations:
+                operation.statement = statement
+        if self.show_values or not are_small([each.values for each in operations]):
+            for operation in operations:
+                operation.values = kept_values(operation.values, show=self.show_values)
 
     def _record_of(self, request: Request | None, *, is_new: bool = False) -> Record:
         if request is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from datetime import date, datetime, time
@@ -19,9 +20,17 @@ _MOST = 50
 _LONGEST = 200
 """Characters of a value that are shown at most."""
 
-_SMALL = frozenset((int, float, bool, type(None), date, datetime, time, Decimal, UUID))
+SMALL = frozenset((int, float, bool, type(None), date, datetime, time, Decimal, UUID))
+"""Types of values that are small, and hold nothing else alive."""
 
-_QUOTED = re.compile(r"'(?:[^']|'')*'")
+_VALUES = re.compile(
+    # Names are quoted too: what the word before says is one.
+    r"""(?P<name>\b(?:column|constraint|database|field|function|index|key|relation|schema|table|type)"""
+    r"""\s+(?:"[^"]*"|'[^']*'|`[^`]*`))"""
+    r"""|'(?:[^']|'')*(?:'|\Z)|"[^"]*(?:"|\Z)"""
+    r"""|(?P<argument>\bquery argument \$\d+:).*"""
+    r"""|(?<![\w.])-?\d[\d.,:+-]*"""
+)
 
 
 class Value(NamedTuple):
@@ -35,13 +44,19 @@ class Value(NamedTuple):
     """The value itself, where values are shown."""
 
 
+def are_small(arguments: list[Any]) -> bool:
+    """Whether the arguments of many statements may be kept as they are."""
+    # The names of a mapping are text, so that it does not count as small.
+    return SMALL.issuperset(map(type, itertools.chain.from_iterable(arguments)))
+
+
 def kept_values(arguments: Any, *, show: bool) -> Any:
     """What is kept of the arguments of a statement until somebody looks, at little cost.
 
     Small values of types that hold nothing else are kept as they are, and described by whoever
     shows them; text, bytes and whatever may be large or lead to something large is described now.
     """
-    if type(arguments) is tuple and not show and _SMALL.issuperset(map(type, arguments)):
+    if type(arguments) is tuple and not show and SMALL.issuperset(map(type, arguments)):
         return arguments
     return described(arguments, show=show)
 
@@ -85,25 +100,47 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
-def error_text(error: BaseException, arguments: Any, *, show: bool) -> str:
-    """What is shown of an error: databases put values into their messages.
+def error_text(error: BaseException, arguments: Any, *, show: bool, is_ours: bool = True) -> str:
+    """What is shown of an error: databases and applications put values into their messages.
 
     Args:
         error: the error.
         arguments: the values of its statement, if it has one.
         show: whether values may be seen.
+        is_ours: whether it came from a database. Of others only the class is told.
     """
     name = type(error).__name__
+    if not (show or is_ours):
+        return name
     try:
-        lines = str(error).splitlines()
-    except Exception:
+        # MySQL's drivers: a number and a message.
+        said = error.args[1] if len(error.args) > 1 and isinstance(error.args[0], int) else error
+        lines = str(said).splitlines()
+    except Exception:  # it is somebody's class
         return name
     text = lines[0] if lines else ""
-    if show or not text:
-        return f"{name}: {text}" if text else name
+    if not show:
+        text = masked(text, arguments)
+    return f"{name}: {text}" if text else name
+
+
+def masked(text: str, arguments: Any) -> str:
+    """A message of a database without the values of a statement, or what looks like any.
+
+    Args:
+        text: the message.
+        arguments: the values.
+    """
     values = arguments.values() if isinstance(arguments, Mapping) else arguments or ()
     # The longest first: a short one may be part of it.
-    for written in sorted({str(value) for value in values}, key=len, reverse=True):
+    for written in sorted({_written(value) for value in values}, key=len, reverse=True):
         if written:
             text = re.sub(rf"(?<!\w){re.escape(written)}(?!\w)", "…", text)
-    return f"{name}: {_QUOTED.sub('…', text)}"
+    return _VALUES.sub(lambda match: match["name"] or f"{match['argument'] or ''}…", text)
+
+
+def _written(value: Any) -> str:
+    try:
+        return str(value)[:10_000]
+    except Exception:  # it is the user's class
+        return ""

@@ -258,7 +258,7 @@ def _statement(family: Family, families: Families) -> JSON:
     return {
         "family": family.id,
         "sql": family.text,
-        "count": durations.count,
+        "count": family.count,
         "total": _ms(durations.total),
         "p50": _ms(durations.quantile(0.5)),
         "p95": _ms(durations.quantile(0.95)),

@@ -32,10 +32,6 @@ export class NowView {
     setInterval(() => draws() && this.tick(), TICK);
   }
 
-  get waitingCount() {
-    return this.now.waiting.length;
-  }
-
   draw(now) {
     this.now = now;
     this.arrived = performance.now();

@@ -49,8 +49,6 @@ const stream = new Stream({
   receive(kind, data) {
     if (kind === "status") return describe(data);
     if (kind !== "request" || shown() === "request") views[kind].draw(data);
-    if (kind === "now") write(byId("count-now"), now.waitingCount ? `${now.waitingCount} waiting` : "");
-    if (kind === "statements") write(byId("count-statements"), count(data.statements.length));
   },
   connection(state) {
     online = state === "live";
@@ -66,8 +64,10 @@ function describe(status) {
   mark(byId("url"), "title", line(`${status.url} (${status.backend}, process ${status.pid})`, 1000));
   write(byId("steps"), count(status.steps));
   mark(byId("steps").parentElement, "title", `${count(status.kept)} of them are kept`);
+  write(byId("count-now"), status.waiting ? `${count(status.waiting)} waiting` : "");
   write(byId("count-requests"), status.requests ? count(status.requests) : "");
   write(byId("count-moments"), status.moments ? count(status.moments) : "");
+  write(byId("count-statements"), status.statements ? count(status.statements) : "");
 }
 
 // Which view is shown: #now, #requests, #requests/17, #requests/17/1201, #moments/5, #statements
@@ -87,7 +87,6 @@ function follow() {
   if (shown() === "request") request.expect(number, step);
   if (route.view === "moments" && number !== undefined) moments.reveal(number);
   stream.open(shown() === "request" ? `view=requests&request=${number}` : `view=${route.view}`);
-  if (route.view !== "now") write(byId("count-now"), "");
   if (shown() === before) return;
   if (before) scrollTo(0, 0);
   if (shown() === "requests") {

@@ -54,7 +54,7 @@ function facts(step) {
 }
 
 function values(list) {
-  const told = list.some((each) => "value" in each);
+  const told = list.some((each) => each.value !== null && each.value !== undefined);
   const table = make(
     "table.values",
     {},
@@ -63,7 +63,7 @@ function values(list) {
   );
   for (const each of list.slice(0, 200)) {
     const cells = [line(each.name, 80), line(each.type, 80), line(each.size ?? "", 40)];
-    if (told) cells.push("value" in each ? line(each.value, 2000) : "");
+    if (told) cells.push(line(each.value, 2000));
     table.append(make("tr", {}, ...cells.map((cell) => make("td", {}, cell))));
   }
   if (list.length > 200) table.append(make("tr", {}, make("td", { colspan: 4 }, `and ${list.length - 200} more`)));
