@@ -17,7 +17,7 @@ from databases.holding import present_request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
     from databases.holding import Holding
@@ -44,10 +44,10 @@ def sent(connection: str) -> None:
         operation.sent(connection)
 
 
-def waits(what: str, holders: Iterable[Holding]) -> None:
+def waits(what: str, holders: Callable[[], Iterable[Holding]]) -> None:
     """The present operation, if there is one, begins to wait for something that others hold."""
     if under_way and (operation := under_way.get(present_task())) is not None:
-        operation.steps.waiting(operation, what, holders)
+        operation.steps.waiting(operation, what, holders())
 
 
 def repeats(why: str, error: BaseException | None) -> None:

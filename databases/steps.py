@@ -34,6 +34,9 @@ logger = logging.getLogger("databases.steps")
 _requests = itertools.count(1)
 """The numbers of requests, whichever databases they use."""
 
+_HOLDERS = 10
+"""Those who are named, of whom hold what somebody waits for."""
+
 _FAILED = "A subscriber to the steps of a database failed"
 
 
@@ -264,7 +267,8 @@ class Steps:
 
     def waiting(self, operation: Operation, what: str, holders: Iterable[Holding]) -> None:
         """An operation begins to wait for something that others hold."""
-        found = tuple(Holder.of(holding) for holding in holders)
+        # A large pool has many holders, and a thousand may begin to wait for it at the same time.
+        found = tuple(Holder.of(holding) for holding in itertools.islice(holders, _HOLDERS))
         now = time.perf_counter()
         self._tell(Kind.WAIT, operation, now, "ready", "waiting", detail=what, holders=found)
 

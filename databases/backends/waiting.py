@@ -101,7 +101,7 @@ class Waiting:
             if not tasks.isdisjoint(self._stuck(self._tasks)):
                 raise self._deadlock(waiter)
             queue.append(waiter)
-            waits(self.what, self._held())
+            waits(self.what, self._held)
             if self._timer is None:
                 self._watch()
             try:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import weakref
 from pathlib import Path
 from typing import Any
 
 try:
     from starlette.requests import Request
-    from starlette.responses import JSONResponse, Response, StreamingResponse
+    from starlette.responses import Response, StreamingResponse
     from starlette.routing import Route, Router
 except ImportError as missing:
     raise ImportError(
@@ -18,14 +19,15 @@ except ImportError as missing:
 
 from databases.exceptions import DatabaseError
 from databases.inspector import watching
-from databases.inspector.feed import Feed
+from databases.inspector.feed import Feed, number_in
 from databases.inspector.guard import HEADERS, Guard
 from databases.inspector.recorder import Recorder
-from databases.inspector.views import detail, everything
+from databases.inspector.values import plan_without_values
+from databases.inspector.views import PIECE, Telling, everything
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from databases.statements import Bound
     from databases.steps import Step
 
-_WEB = Path(__file__).parent / "web"
+_FILES = {path.name: path for path in (Path(__file__).parent / "web").iterdir()}
 _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -93,20 +95,20 @@ class Inspector:
         self._recorder = Recorder(
             database, steps=steps, requests=requests, show_values=show_values, slow=slow
         )
-        self._watched: set[int] = set()
+        self._watched: weakref.WeakSet[Any] = weakref.WeakSet()
         self._pages = 0
         self._feeds: dict[str, Feed] = {}
         self._stop_looking = database.steps.subscribe(self._look_for_applications)
         self._router = Router(
             [
                 Route("/", self._file),
+                *(Route(f"/{name}", self._file) for name in _FILES),
                 Route("/events", self._events),
-                Route("/requests/{number:int}", self._request),
+                Route("/requests/{number}", self._request),
                 Route("/export", self._export),
                 Route("/cancel", self._cancel, methods=["POST"]),
                 Route("/explain", self._explain, methods=["POST"]),
                 Route("/clear", self._clear, methods=["POST"]),
-                Route("/{name}", self._file),
             ]
         )
 
@@ -123,7 +125,8 @@ class Inspector:
         app = scope.get("app")
         if hasattr(app, "middleware_stack"):
             # An application that was made after the database had been connected.
-            self._watch(app, watching.path_of(app, self))
+            root: str = scope.get("root_path", "")
+            self._watch(app, root.removeprefix(scope.get("app_root_path", "")))
         await self._router(scope, receive, send)
 
     def watch(self, app: ASGIApp) -> ASGIApp:
@@ -148,8 +151,8 @@ class Inspector:
             self._watch(app, path)
 
     def _watch(self, app: Any, path: str | None) -> None:
-        if id(app) not in self._watched:
-            self._watched.add(id(app))
+        if app not in self._watched:
+            self._watched.add(app)
             known = next(each for each in type(app).__mro__ if not each.__name__.startswith("_"))
             self._recorder.app_name = f"{known.__name__} instance"
             watching.watch(app, self._database.steps, path)
@@ -157,21 +160,26 @@ class Inspector:
     # The answers.
 
     async def _file(self, request: Request) -> Response:
-        path = _WEB / request.path_params.get("name", "index.html")
-        media_type = _TYPES.get(path.suffix)
-        if media_type is None or not path.is_file():
-            return _problem(404, "There is no such file.")
-        return Response(path.read_bytes(), media_type=media_type, headers=HEADERS)
+        path = _FILES[request.url.path.rpartition("/")[2] or "index.html"]
+        return Response(path.read_bytes(), media_type=_TYPES[path.suffix], headers=HEADERS)
 
     async def _request(self, request: Request) -> Response:
-        record = self._recorder.record(request.path_params["number"])
+        number = number_in(request.path_params["number"])
+        record = None if number is None else self._recorder.record(number)
         if record is None:
             return _problem(404, "This request is not kept any more.")
-        return _json(detail(self._recorder, record))
+        # In pieces: whoever is being answered meanwhile must not wait for all of it.
+        telling = Telling(self._recorder, record)
+        shown = telling.whole(PIECE)
+        while telling.has_more:
+            await asyncio.sleep(0)
+            shown["steps"] += telling.further(PIECE)
+        return _json(shown)
 
     async def _export(self, request: Request) -> Response:
-        name = 'attachment; filename="inspector.json"'
-        return _json(everything(self._recorder), {"Content-Disposition": name})
+        headers = {**HEADERS, "Content-Disposition": 'attachment; filename="inspector.json"'}
+        pieces = everything(self._recorder)
+        return StreamingResponse(_one_by_one(pieces), 200, headers, "application/json")
 
     async def _events(self, request: Request) -> Response:
         if self._pages >= _MOST_PAGES:
@@ -203,15 +211,17 @@ class Inspector:
             del self._feeds[next(iter(self._feeds))]
 
     async def _cancel(self, request: Request) -> Response:
-        number = (await request.json()).get("operation")
+        number = (await _body(request)).get("operation")
         for operation in self._database.steps.under_way():
             if operation.number == number:
+                if not operation.can_be_stopped:
+                    return _problem(409, "Nobody would know whether it was committed.")
                 operation.cancel()
                 return _json({"cancelled": True})
         return _problem(404, "It is over already.")
 
     async def _explain(self, request: Request) -> Response:
-        family = self._recorder.families.get(str((await request.json()).get("family")))
+        family = self._recorder.families.get(str((await _body(request)).get("family")))
         example = None if family is None else self._recorder.families.examples.get(family.text)
         if family is None or example is None:
             return _problem(404, "No statement of this family is kept that could be explained.")
@@ -219,6 +229,8 @@ class Inspector:
             plan = await self._database._engine.explain(example)
         except DatabaseError as error:
             return _problem(409, f"The database does not explain it: {type(error).__name__}.")
+        if not self._recorder.show_values:
+            plan = [plan_without_values(line, example.arguments) for line in plan]
         return _json({"sql": family.text, "plan": plan})
 
     async def _clear(self, request: Request) -> Response:
@@ -226,9 +238,26 @@ class Inspector:
         return _json({})
 
 
-def _json(content: Any, headers: dict[str, str] | None = None) -> Response:
-    return JSONResponse(content, headers={**HEADERS, **(headers or {})})
+async def _body(request: Request) -> dict[str, Any]:
+    """The JSON object of a request; an empty one where it is none."""
+    try:
+        content = json.loads(await request.body())
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+async def _one_by_one(pieces: Iterable[str]) -> AsyncIterator[str]:
+    """Let others go on between any two pieces."""
+    for piece in pieces:
+        yield piece
+        await asyncio.sleep(0)
+
+
+def _json(content: Any) -> Response:
+    # Not JSONResponse, which cannot write half a character, and somebody's text may have one.
+    return Response(json.dumps(content), 200, HEADERS, "application/json")
 
 
 def _problem(status: int, detail: str) -> Response:
-    return JSONResponse({"detail": detail}, status, HEADERS)
+    return Response(json.dumps({"detail": detail}), status, HEADERS, "application/json")

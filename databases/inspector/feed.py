@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
     from databases.inspector.recorder import Recorder
 
-_PIECE = 1_000
-"""Steps of a request that are sent at a time: more would hold up the application, and the page."""
-
 
 class Feed:
     """The news for one page.
@@ -34,7 +31,7 @@ class Feed:
         """What it was asked for."""
         self._recorder = recorder
         self._view = view
-        self._request = int(request) if request is not None and request.isdecimal() else None
+        self._request = number_in(request)
         self._seen: int | None = None
         self._telling: views.Telling | None = None
         self._told_version = 0
@@ -90,16 +87,21 @@ class Feed:
         telling = self._telling
         if telling is None or telling.record is not record or telling.last is None:
             telling = self._telling = views.Telling(self._recorder, record)
-            yield from self._if_changed("request", telling.whole(_PIECE))
+            yield from self._if_changed("request", telling.whole(views.PIECE))
         elif record.version > self._told_version or record.is_open:
-            piece = telling.more(_PIECE)
+            piece = telling.more(views.PIECE)
             if piece["steps"] or record.version > self._told_version:
                 yield "steps", piece
         self._told_version = record.version
         while telling.has_more:
-            yield "steps", telling.more(_PIECE)
+            yield "steps", telling.more(views.PIECE)
 
     def _if_changed(self, name: str, data: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         if self._sent.get(name) != data:
             self._sent[name] = data
             yield name, data
+
+
+def number_in(text: str | None) -> int | None:
+    """The number that somebody has written into an address, if it is one."""
+    return int(text) if text and text.isdecimal() and len(text) < 16 else None

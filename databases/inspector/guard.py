@@ -6,6 +6,7 @@ relies on what a page from elsewhere could make a browser send.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import ipaddress
 from urllib.parse import urlsplit
@@ -53,7 +54,7 @@ Authorization: Bearer ...
 """
 
 _OTHER_ORIGIN = """\
-This was not asked for by the inspector's own page: a POST needs its Origin and JSON.
+This was not asked for by the inspector's own page. A POST needs its Origin, and JSON.
 """
 
 
@@ -68,31 +69,31 @@ class Guard:
         if token is not None and not token:
             raise ValueError('The token is empty: Inspector(database, token=os.environ["..."])')
         self._token = token
+        # What the cookie has, which is not the token itself.
+        self._pass = hashlib.sha256(b"databases inspector " + _bytes(token or "")).hexdigest()
 
     def refuse(self, request: Request) -> Response | None:
         """The answer to whoever may not have another one."""
-        refused = self._refuse_stranger(request)
-        if refused is None and request.method not in ("GET", "HEAD"):
-            refused = _refuse_other_origin(request)
-        return refused
+        return self._refuse_stranger(request) or _refuse_other_origin(request)
 
     def _refuse_stranger(self, request: Request) -> Response | None:
         if self._token is None:
             whom = _who_is_not_here(request)
             return None if whom is None else _refusal(_ELSEWHERE.format(whom=whom))
-        if self._knows(request.cookies.get(_COOKIE)):
+        # Constant time: how long a comparison takes does not tell how much of it was right.
+        if hmac.compare_digest(_bytes(request.cookies.get(_COOKIE, "")), self._pass.encode()):
             return None
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._knows(bearer.strip()):
+        # Headers are bytes, which Starlette reads as Latin-1.
+        if scheme.lower() == "bearer" and self._knows(bearer.strip().encode("latin-1")):
             return None
-        if request.method == "GET" and self._knows(request.query_params.get("token")):
+        given = request.query_params.get("token", "")
+        if request.method == "GET" and self._knows(_bytes(given)):
             return self._let_in(request)
         return _refusal(_NO_TOKEN, status=401)
 
-    def _knows(self, token: str | None) -> bool:
-        # Constant time: how long it takes does not tell how much of it was right.
-        mine = (self._token or "").encode()
-        return token is not None and hmac.compare_digest(token.encode(), mine)
+    def _knows(self, token: bytes) -> bool:
+        return hmac.compare_digest(token, _bytes(self._token or ""))
 
     def _let_in(self, request: Request) -> Response:
         """Keep the token in a cookie, and out of the address and whatever logs that."""
@@ -100,7 +101,7 @@ class Guard:
         response = RedirectResponse(url.path, status_code=303, headers=HEADERS)
         response.set_cookie(
             _COOKIE,
-            self._token or "",
+            self._pass,
             path=request.scope.get("root_path") or "/",
             secure=url.scheme == "https",
             httponly=True,
@@ -121,6 +122,9 @@ def _who_is_not_here(request: Request) -> str | None:
     mapped = getattr(address, "ipv4_mapped", None)
     if not (mapped or address).is_loopback:
         return str(address)
+    if request.scope.get("http_version") == "1.0":
+        # No browser speaks it any more; nginx does, where nobody has told it otherwise.
+        return "those behind a proxy (it is HTTP/1.0)"
     for name in _FORWARDED:
         if name in request.headers:
             return f"those behind a proxy (there is a header {name})"
@@ -133,12 +137,30 @@ def _who_is_not_here(request: Request) -> str | None:
 
 
 def _refuse_other_origin(request: Request) -> Response | None:
+    """Refuse what a page from elsewhere asks for, whatever the application allows such pages."""
     origin = request.headers.get("origin")
-    same = origin is not None and urlsplit(origin).netloc == request.headers.get("host")
-    json = request.headers.get("content-type", "").partition(";")[0].strip()
-    if same and json == "application/json":
-        return None
+    same = origin is None or _netloc(origin) == request.headers.get("host")
+    if request.method in ("GET", "HEAD"):
+        fetched = request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+        # A link that leads here may be followed; what is fetched from here may not be read.
+        if same and not (fetched and request.headers.get("sec-fetch-mode") != "navigate"):
+            return None
+    elif origin is not None and same:
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip()
+        if media_type.lower() == "application/json":
+            return None
     return _refusal(_OTHER_ORIGIN)
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _refusal(text: str, status: int = 403) -> Response:

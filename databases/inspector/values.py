@@ -144,3 +144,8 @@ def _written(value: Any) -> str:
         return str(value)[:10_000]
     except Exception:  # it is the user's class
         return ""
+
+
+def plan_without_values(line: str, arguments: Any) -> str:
+    """A line of a plan; costs are no values, but what rows are compared with is."""
+    return line if "(cost=" in line else masked(line, arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 from typing import Any
 
@@ -15,7 +16,7 @@ from databases.verbs import Verb, verb_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from databases.inspector.families import Families, Family
     from databases.inspector.moments import Moment
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 _NOT_AWAITED = (Kind.REQUEST, Kind.RESPONSE, Kind.RELEASE, Kind.DROPPED)
 _LIBRARY = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 _SHOWN_FAMILIES = 500
+_SHOWN_WAITING = 200
+PIECE = 1_000
+"""Steps of a request that are made at a time: more would hold up the application, and the page."""
 
 
 def status(recorder: Recorder) -> JSON:
@@ -74,11 +78,6 @@ def summary(record: Record) -> JSON:
         if response.detail is not None:
             shown["status"] = int(response.detail)
     return shown
-
-
-def detail(recorder: Recorder, record: Record) -> JSON:
-    """A request with all its steps."""
-    return Telling(recorder, record).whole(most=None)
 
 
 class Telling:
@@ -298,7 +297,7 @@ def now(statistics: Statistics, operations: Iterable[Operation], time: float) ->
             "blocked_by": list(waiter.held_by),
             "operation": waiting_ones.get((waiter.holder.task, waiter.holder.site)),
         }
-        for waiter in statistics.waiting
+        for waiter in statistics.waiting[:_SHOWN_WAITING]
     ]
     return {
         "time": time,
@@ -345,11 +344,16 @@ def _seconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)
 
 
-def everything(recorder: Recorder) -> JSON:
-    """All that is kept, for the file that can be taken away."""
-    return {
-        "status": status(recorder),
-        "requests": [detail(recorder, record) for record in recorder.records()],
-        "moments": [moment_view(moment) for moment in recorder.moments.latest()],
-        "statements": statements(recorder.families),
-    }
+def everything(recorder: Recorder) -> Iterator[str]:
+    """All that is kept, for the file that can be taken away: JSON in pieces."""
+    yield f'{{"status": {json.dumps(status(recorder))}, "requests": ['
+    for number, record in enumerate(recorder.records()):
+        telling = Telling(recorder, record)
+        shown = telling.whole(PIECE)
+        while telling.has_more:
+            yield ""
+            shown["steps"] += telling.further(PIECE)
+        yield ("," if number else "") + json.dumps(shown)
+    moments = [moment_view(moment) for moment in recorder.moments.latest()]
+    yield f'], "moments": {json.dumps(moments)}, '
+    yield f'"statements": {json.dumps(statements(recorder.families))}}}'

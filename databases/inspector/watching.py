@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from databases.steps import Steps
 
+_REQUEST = "databases.request"
+
 HEADER = b"inspector-request"
 """Tells whoever asks the number of a request, under which the inspector shows it."""
 
@@ -38,13 +40,17 @@ class WatchedApp:
         if scope["type"] != "http" or self._is_own(scope):
             await self.app(scope, receive, send)
             return
-        with self._steps.request(scope["method"], scope["path"]) as responding:
+        # Another database of the same application may have been told of it already.
+        before = scope.get(_REQUEST)
+        with self._steps.request(scope["method"], scope["path"], before) as responding:
+            scope[_REQUEST] = responding.request
             header = (HEADER, str(responding.request.number).encode())
 
             async def send_on(message: Message) -> None:
                 if message["type"] == "http.response.start":
                     responding.status = message["status"]
-                    message = {**message, "headers": [*message.get("headers", ()), header]}
+                    if before is None:
+                        message = {**message, "headers": [*message.get("headers", ()), header]}
                 await send(message)
 
             await self.app(scope, receive, send_on)
@@ -77,10 +83,16 @@ def applications_with(mounted: object) -> list[tuple[Any, str]]:
 
 
 def path_of(app: Any, mounted: object) -> str | None:
-    """Where in an application something is mounted; None where it is not."""
-    for route in getattr(app, "routes", ()):
-        if getattr(route, "app", None) is mounted:
-            return str(route.path)
+    """Where in an application something is mounted, also below other mounts; None: nowhere."""
+    for route in getattr(app, "routes", None) or ():
+        inner = getattr(route, "_base_app", None) or getattr(route, "app", None)
+        path = getattr(route, "path", "")
+        if inner is mounted:
+            return str(path)
+        # Of an application that is mounted itself, or of a mount with routes.
+        below = path_of(inner, mounted) if inner is not None and inner is not app else None
+        if below is not None:
+            return f"{path}{below}"
     return None
 
 

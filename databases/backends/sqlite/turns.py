@@ -242,7 +242,7 @@ class Turns:
             WaitTimeoutError: after ``timeout`` seconds; the message names the holder.
         """
         holder = self._holder
-        waits(WRITER, [] if holder is None else [holder])
+        waits(WRITER, lambda: [] if holder is None else [holder])
         try:
             async with asyncio.timeout(self._timeout):
                 await waiter
