@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 try:
+    from starlette.exceptions import HTTPException
     from starlette.requests import Request
     from starlette.responses import Response, StreamingResponse
     from starlette.routing import Route, Router
@@ -23,11 +24,11 @@ from databases.inspector.feed import Feed, number_in
 from databases.inspector.guard import HEADERS, Guard
 from databases.inspector.recorder import Recorder
 from databases.inspector.values import plan_without_values
-from databases.inspector.views import PIECE, Telling, everything
+from databases.inspector.views import dumped, everything, written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Mapping
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -127,7 +128,12 @@ class Inspector:
             # An application that was made after the database had been connected.
             root: str = scope.get("root_path", "")
             self._watch(app, root.removeprefix(scope.get("app_root_path", "")))
-        await self._router(scope, receive, send)
+        try:
+            # Of an application of its own, so that the one around it has no say in the answers.
+            await self._router({**scope, "app": self}, receive, send)
+        except HTTPException as error:
+            refused = _problem(error.status_code, error.detail)
+            await refused(scope, receive, send)
 
     def watch(self, app: ASGIApp) -> ASGIApp:
         """Watch the requests of an application that the inspector is not mounted in.
@@ -168,18 +174,11 @@ class Inspector:
         record = None if number is None else self._recorder.record(number)
         if record is None:
             return _problem(404, "This request is not kept any more.")
-        # In pieces: whoever is being answered meanwhile must not wait for all of it.
-        telling = Telling(self._recorder, record)
-        shown = telling.whole(PIECE)
-        while telling.has_more:
-            await asyncio.sleep(0)
-            shown["steps"] += telling.further(PIECE)
-        return _json(shown)
+        return _in_pieces(written(self._recorder, record), HEADERS)
 
     async def _export(self, request: Request) -> Response:
         headers = {**HEADERS, "Content-Disposition": 'attachment; filename="inspector.json"'}
-        pieces = everything(self._recorder)
-        return StreamingResponse(_one_by_one(pieces), 200, headers, "application/json")
+        return _in_pieces(everything(self._recorder), headers)
 
     async def _events(self, request: Request) -> Response:
         if self._pages >= _MOST_PAGES:
@@ -200,7 +199,7 @@ class Inspector:
             yield f"retry: 250\nid: {feed.key}\n\n"
             while loop.time() < end:
                 for name, data in feed.news():
-                    yield f"event: {name}\nid: {feed.key}\ndata: {json.dumps(data)}\n\n"
+                    yield f"event: {name}\nid: {feed.key}\ndata: {dumped(data)}\n\n"
                     await asyncio.sleep(0)
                 await asyncio.sleep(_PAUSE)
         finally:
@@ -247,17 +246,20 @@ async def _body(request: Request) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-async def _one_by_one(pieces: Iterable[str]) -> AsyncIterator[str]:
-    """Let others go on between any two pieces."""
-    for piece in pieces:
-        yield piece
-        await asyncio.sleep(0)
+def _in_pieces(pieces: Iterable[str], headers: Mapping[str, str]) -> Response:
+    """JSON that is made piece by piece, so that others go on in between."""
+
+    async def one_by_one() -> AsyncIterator[str]:
+        for piece in pieces:
+            yield piece
+            await asyncio.sleep(0)
+
+    return StreamingResponse(one_by_one(), 200, headers, "application/json")
 
 
 def _json(content: Any) -> Response:
-    # Not JSONResponse, which cannot write half a character, and somebody's text may have one.
-    return Response(json.dumps(content), 200, HEADERS, "application/json")
+    return Response(dumped(content), 200, HEADERS, "application/json")
 
 
 def _problem(status: int, detail: str) -> Response:
-    return Response(json.dumps({"detail": detail}), status, HEADERS, "application/json")
+    return Response(dumped({"detail": detail}), status, HEADERS, "application/json")

@@ -344,16 +344,29 @@ def _seconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)
 
 
+def written(recorder: Recorder, record: Record) -> Iterator[str]:
+    """A request with all its steps, as JSON in pieces that take a few milliseconds each."""
+    telling = Telling(recorder, record)
+    shown = telling.whole(PIECE)
+    steps = shown.pop("steps")
+    yield dumped(shown)[:-1] + ',"steps":['
+    yield from map(dumped, steps[:1])
+    yield "".join("," + dumped(step) for step in steps[1:])
+    while telling.has_more:
+        yield "".join("," + dumped(step) for step in telling.further(PIECE))
+    yield "]}"
+
+
 def everything(recorder: Recorder) -> Iterator[str]:
     """All that is kept, for the file that can be taken away: JSON in pieces."""
-    yield f'{{"status": {json.dumps(status(recorder))}, "requests": ['
+    yield f'{{"status":{dumped(status(recorder))},"requests":['
     for number, record in enumerate(recorder.records()):
-        telling = Telling(recorder, record)
-        shown = telling.whole(PIECE)
-        while telling.has_more:
-            yield ""
-            shown["steps"] += telling.further(PIECE)
-        yield ("," if number else "") + json.dumps(shown)
+        yield "," if number else ""
+        yield from written(recorder, record)
     moments = [moment_view(moment) for moment in recorder.moments.latest()]
-    yield f'], "moments": {json.dumps(moments)}, '
-    yield f'"statements": {json.dumps(statements(recorder.families))}}}'
+    yield f'],"moments":{dumped(moments)},"statements":{dumped(statements(recorder.families))}}}'
+
+
+def dumped(content: Any) -> str:
+    """JSON. All in ASCII, because somebody's text may have half a character."""
+    return json.dumps(content, separators=(",", ":"))
