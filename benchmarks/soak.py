@@ -5,7 +5,10 @@ compared with what they were after the first minute (or the first tenth, if that
 the tasks have finished what they were at. Whatever has grown or does not add up is printed, and
 makes the exit code 1.
 
-    scripts/bench soak [--minutes 10] [--tasks 60] [--seed 0]
+    scripts/bench soak [--minutes 10] [--tasks 60] [--seed 0] [--inspector]
+
+With --inspector all of it is done in requests to an application that has the inspector in it, of
+which a page is open that goes from view to view.
 """
 
 from __future__ import annotations
@@ -20,11 +23,14 @@ import sqlite3
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from databases import Database, exceptions
+
+if TYPE_CHECKING:
+    from databases.inspector import Inspector
 
 ACCOUNTS, EACH = 1_000, 100
 BURST = 20
@@ -204,7 +210,7 @@ class Load:
             raise
         raise AssertionError("an endless read ended")
 
-    def kinds(self) -> dict[Callable[[], Awaitable[None]], int]:
+    def kinds(self) -> dict[Work, int]:
         """All of it, and how often each is done."""
         return {
             self.point_read: 60,
@@ -225,6 +231,83 @@ class Load:
         }
 
 
+Work = Callable[[], Awaitable[None]]
+Way = Callable[[Work], Awaitable[None]]
+"""How a task does a piece of work."""
+
+
+async def directly(kind: Work) -> None:
+    """Do a piece of work."""
+    await kind()
+
+
+class Application:
+    """An application that does the work for requests, with the inspector in it and its page open.
+
+    Args:
+        load: what it does.
+        inspector: the inspector.
+    """
+
+    VIEWS = ("now", "requests", "moments", "statements")
+
+    def __init__(self, load: Load, inspector: Inspector) -> None:
+        # Only who is watched needs what these need.
+        from contenders import asgi
+        from starlette.applications import Starlette
+        from starlette.requests import Request
+        from starlette.responses import Response
+        from starlette.routing import Mount, Route
+
+        kinds = {kind.__name__: kind for kind in load.kinds()}
+
+        async def answer(request: Request) -> Response:
+            await kinds[request.path_params["kind"]]()
+            return Response()
+
+        self._get = asgi.get
+        self._app = Starlette(
+            routes=[Route("/load/{kind}", answer), Mount("/inspector", inspector)]
+        )
+        self.answered = 0
+        self.read: Counter[str] = Counter()
+        """How many bytes the page has read of each view."""
+
+    async def do(self, kind: Work) -> None:
+        """Do a piece of work in a request."""
+        answered = await self._get(self._app, f"/load/{kind.__name__}")
+        assert answered.status == 200
+        self.answered += 1
+
+    async def read_page(self) -> None:
+        """Read the streams of a page, for ever: each for as long as the server has it."""
+        while True:
+            for view in self.VIEWS:
+                await self.read_view(view)
+
+    async def read_view(self, view: str) -> None:
+        """Read one stream of a page."""
+        # One of the latest requests is shown with all its steps.
+        query = f"view={view}&request={self.answered}"
+        answered = await self._get(self._app, "/inspector/events", query)
+        assert answered.status == 200, answered
+        self.read[view] += answered.bytes
+
+    async def missing(self) -> list[str]:
+        """What should have been recorded, and was not."""
+        for view in self.VIEWS:
+            if not self.read[view]:  # the time was too short for all of them
+                await self.read_view(view)
+        wrong = [f"the page read nothing of {view}" for view in self.VIEWS if not self.read[view]]
+        number = self.answered
+        latest = [
+            await self._get(self._app, f"/inspector/requests/{number - back}") for back in range(5)
+        ]
+        if not any(each.status == 200 for each in latest):
+            wrong.append(f"the latest requests, up to {number}, are not kept")
+        return wrong
+
+
 async def prepare(database: Database) -> None:
     """Make the tables."""
     await database.execute("CREATE TABLE accounts (id INTEGER PRIMARY KEY, balance INTEGER)")
@@ -234,15 +317,18 @@ async def prepare(database: Database) -> None:
     await database.execute_many("INSERT INTO accounts VALUES (:id, :balance)", rows)
 
 
-async def soak(file: Path, seconds: float, tasks: int, seed: int) -> list[str]:
+async def soak(file: Path, seconds: float, tasks: int, seed: int, *, watched: bool) -> list[str]:
     """Load the database; return what is wrong afterwards."""
     wrong: list[str] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: wrong.append(f"unhandled: {context}"))
     done: Counter[str] = Counter()
-    async with Database(f"sqlite:///{file}") as database:
+    database = Database(f"sqlite:///{file}")
+    load = Load(database, random.Random(seed))
+    application = watching(load) if watched else None
+    way = directly if application is None else application.do
+    async with database, reading(application):
         await prepare(database)
-        load = Load(database, random.Random(seed))
         started = time.monotonic()
 
         def report(title: str) -> Reading:
@@ -254,16 +340,41 @@ async def soak(file: Path, seconds: float, tasks: int, seed: int) -> list[str]:
 
         # At least seconds, for what is kept for later to be there.
         warm_up = min(60.0, max(seconds / 10, 3.0))
-        await work(load, tasks, warm_up, done, report)
+        await work(load, way, tasks, warm_up, done, report)
         await rest(database)
         before = report("warmed up")
-        await work(load, tasks, seconds - warm_up, done, report)
+        await work(load, way, tasks, seconds - warm_up, done, report)
         await rest(database)
         after = report("at the end")
         print("      " + ", ".join(f"{kind} {count:,}" for kind, count in done.most_common()))
         wrong += grown(before, after)
         wrong += await broken(load)
+        if application is not None:
+            read = ", ".join(f"{view} {size:,}" for view, size in application.read.items())
+            print(f"      {application.answered:,} requests; bytes read by the page: {read}")
+            wrong += await application.missing()
     return wrong
+
+
+def watching(load: Load) -> Application:
+    """An application with an inspector of the database that is loaded."""
+    from databases.inspector import Inspector
+
+    return Application(load, Inspector(load.database))
+
+
+@contextlib.asynccontextmanager
+async def reading(application: Application | None) -> AsyncIterator[None]:
+    """Within the block a page of the application's inspector is open, if there is one."""
+    page = None if application is None else asyncio.create_task(application.read_page())
+    try:
+        yield
+    finally:
+        if page is not None:
+            page.cancel()
+            # What went wrong with it is raised here.
+            with contextlib.suppress(asyncio.CancelledError):
+                await page
 
 
 def unsound(file: Path) -> list[str]:
@@ -280,6 +391,7 @@ def unsound(file: Path) -> list[str]:
 
 async def work(
     load: Load,
+    way: Way,
     tasks: int,
     seconds: float,
     done: Counter[str],
@@ -293,7 +405,7 @@ async def work(
         while time.monotonic() < end:
             (kind,) = load.dice.choices([*kinds], [*kinds.values()])
             async with asyncio.timeout(PATIENCE):
-                await kind()
+                await way(kind)
             done[kind.__name__] += 1
 
     async def watch() -> None:
@@ -362,11 +474,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--tasks", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--inspector", action="store_true", help="watched by it, and its page open")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "soak.db")
         seconds = arguments.minutes * 60
-        wrong = asyncio.run(soak(file, seconds, arguments.tasks, arguments.seed))
+        watched = arguments.inspector
+        wrong = asyncio.run(soak(file, seconds, arguments.tasks, arguments.seed, watched=watched))
         wrong += unsound(file)
     for line in wrong:
         print(f"wrong: {line}")

@@ -55,6 +55,14 @@ class Holding:
         """Count the time held from now on."""
         self.since = time.monotonic()
 
+    def passes_on(self, site: CallSite, sql: str) -> None:
+        """The present task holds it now, for a statement of its own."""
+        import asyncio
+
+        task = asyncio.current_task()
+        self._task = None if task is None else weakref.ref(task)
+        self.site, self.sql, self.request = site, sql, present_request.get()
+
     def runs(self, sql: str) -> None:
         """A statement runs for it from now on."""
         self.sql = sql

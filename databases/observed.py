@@ -193,8 +193,8 @@ class _ObservedCursor:
         """Return the next rows, decoded; none at the end."""
         opening = self._opening
         with Operation(self._steps, _ROWS, opening.site, self._bound, opening.lease) as query:
-            query.number = opening.number
-            query.sent_at = query.began
+            query.continues(opening)
+            query.sent_at = query.runs_since = query.began
             if self._is_first:
                 # What opening it took belongs to its first rows.
                 self._is_first = False

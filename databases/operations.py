@@ -40,7 +40,8 @@ under_way: dict[asyncio.Task[Any] | None, Operation] = {}
 
 def sent(connection: str) -> None:
     """The present operation, if there is one, is handed to a connection."""
-    if under_way and (operation := under_way.get(present_task())) is not None:
+    # In a task, always: present_task() would be one call more for each query.
+    if under_way and (operation := under_way.get(current_task())) is not None:
         operation.sent(connection)
 
 
@@ -94,6 +95,7 @@ class Operation:
     """
 
     __slots__ = (
+        "_number",
         "_outer",
         "_was_stopped",
         "answered",
@@ -110,7 +112,6 @@ class Operation:
         "goes_on",
         "kind",
         "lease",
-        "number",
         "repeated",
         "request",
         "rows",
@@ -136,11 +137,15 @@ class Operation:
         states: tuple[str, ...] | None = None,
     ) -> None:
         self.steps = steps
-        self.number = next(steps.operations)
-        """The same in all steps of it."""
+        self._number = 0
         self.kind = kind
         self.site = site
-        self.task_object = task = present_task()
+        try:
+            # Not by present_task(), which would be one call more for each query.
+            task = current_task()
+        except RuntimeError:
+            task = None
+        self.task_object = task
         self.task = "" if task is None else task.get_name()
         """The name of the task."""
         self.request = present_request.get()
@@ -180,6 +185,17 @@ class Operation:
         self._was_stopped = False
         self._outer: Operation | None = None
         self.began = perf_counter()
+
+    @property
+    def number(self) -> int:
+        """The same in all steps of it; counted when somebody asks for it first."""
+        if not self._number:
+            self._number = next(self.steps.operations)
+        return self._number
+
+    def continues(self, opening: Operation) -> None:
+        """It brings further rows of the cursor that another one has opened."""
+        self._number = opening.number
 
     @property
     def sql(self) -> str | None:
@@ -239,8 +255,12 @@ class Operation:
         """It is handed to a connection now: by the task, in its event loop."""
         self.connection = connection
         self.runs_since = now = perf_counter()
-        if self.lease is not None:
-            self.lease.connection = connection
+        lease = self.lease
+        if lease is not None:
+            if lease.connection is None:
+                # Until now it was waited for.
+                lease.since = now
+            lease.connection = connection
         if self.sent_at is None:
             self.sent_at = now
             if self.bound is not None:

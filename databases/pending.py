@@ -40,12 +40,8 @@ class CallSite(tuple["CodeType", int]):
         """The place that a frame has come to."""
         return cls((frame.f_code, frame.f_lasti))
 
-    # By identity: the hash of a code object goes through all of it.
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, CallSite) and self[0] is other[0] and self[1] == other[1]
-
     def __hash__(self) -> int:
+        # Not of the code object, whose hash goes through all of it.
         return id(self[0]) ^ self[1]
 
     @property

@@ -225,7 +225,7 @@ class Steps:
         operation.ended_at = now = time.perf_counter()
         operation.failed = error is not None
         lease = operation.lease
-        if lease is not None:
+        if lease is not None and (error is not None or not operation.goes_on):
             lease.busy += now - (operation.runs_since or operation.began)
         if operation.repeated:
             others = f"{operation.repeated} times: another process was in the way"

@@ -131,6 +131,7 @@ class NetworkBackend:
             slot = await pool.acquire(site)
         except Exception as error:
             raise adopted(self._driver, error) from error.__cause__
+        sent(slot.name)
         return NetworkConnection(slot, pool, self._driver, self._begin, self._leaves)
 
     def statistics(self) -> Statistics:

@@ -204,7 +204,8 @@ class Pool(Generic[LinkT]):
         """Which connections there are, who has them and who waits for one."""
         slots = sorted(self._slots, key=lambda slot: (len(slot.name), slot.name))
         connections = [slot.state() for slot in slots]
-        connections += [ConnectionState("a new connection", "opening")] * len(self._opening)
+        opening = sum(not task.done() for task in self._opening)
+        connections += [ConnectionState("a new connection", "opening")] * opening
         held_by = [slot.name for slot in slots if slot.lent]
         waiting = waiters(self._queue, self._waiting.what, held_by)
         return Statistics(True, self._options.max_size, tuple(connections), waiting)

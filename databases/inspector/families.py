@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections import Counter
 from typing import Any
 
 from databases.inspector.quantiles import Durations
@@ -59,13 +58,14 @@ class Family:
         self.count += sent
         self.rows += sum([each.rows or 0 for each in operations])
         self.errors += sum([each.failed for each in operations])
-        # By numbers, which are compared much faster than places.
-        sites = {id(site[0]) ^ site[1]: site for each in operations if (site := each.site)}
-        keys = [id(site[0]) ^ site[1] for each in operations if (site := each.site)]
-        for key, count in Counter(keys).items():
-            site = sites[key]
-            if site in self.places or len(self.places) < _PLACES:
+        sites = [each.site for each in operations]
+        while sites:
+            # Mostly it is one place for all.
+            site = sites[0]
+            count = sites.count(site)
+            if site is not None and (site in self.places or len(self.places) < _PLACES):
                 self.places[site] = self.places.get(site, 0) + count
+            sites = [each for each in sites if each != site] if count < len(sites) else []
 
 
 class Families:

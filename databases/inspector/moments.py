@@ -150,11 +150,10 @@ class Moments:
         step = self._steps.query_steps(operation)[-1]
         self._add("slow", step, record, advice.slow(step), cost=step.query + step.decode)
 
-    def follows(self, operation: Operation) -> bool:
-        """Whether a query has to be looked at although it is part of no request."""
-        return operation.lease is not None or (
-            bool(self._waiting) and operation.number in self._waiting
-        )
+    @property
+    def anybody_waits(self) -> bool:
+        """Whether all queries have to be looked at, not only those of requests and connections."""
+        return bool(self._waiting)
 
     def look_at_what_lasts(self) -> None:
         """Tell of those who wait, and of those who hold something for nothing, while they do."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from typing import Any, NamedTuple
 
 from databases.exceptions import shortened
@@ -219,8 +219,7 @@ class Recorder:
         self._counted = self.position
         if new:
             self.version += 1
-            for is_step, some in itertools.groupby(new, _is_step):
-                together: list[Any] = list(some)
+            for is_step, together in _runs(new):
                 if is_step:
                     self._file_steps(together)
                 else:
@@ -251,17 +250,14 @@ class Recorder:
 
     def _file_queries(self, operations: list[Operation]) -> None:
         """Count queries that came one after the other: those of a kind together."""
-        groups: dict[object, list[Operation]] = {}
+        groups: defaultdict[object, list[Operation]] = defaultdict(list)
         for operation in operations:
-            key = (operation.statement, id(operation.request))
-            if key in groups:
-                groups[key].append(operation)
-            else:
-                groups[key] = [operation]
+            groups[operation.statement, id(operation.request)].append(operation)
         for group in groups.values():
             self._file_group(group, self._record_of(group[0].request))
+        all_of_them = self.moments.anybody_waits
         for operation in operations:
-            if operation.request is not None or self.moments.follows(operation):
+            if all_of_them or operation.request is not None or operation.lease is not None:
                 self.moments.look_at_query(operation, self._record_of(operation.request))
 
     def _file_group(self, group: list[Operation], record: Record) -> None:
@@ -320,6 +316,14 @@ class Recorder:
             answered = [each for each in self._records.values() if each.response is not None]
             for record in answered[:many]:
                 del self._records[record.number]
+
+
+def _runs(entries: list[Any]) -> list[tuple[bool, list[Any]]]:
+    """Steps and queries that came one after the other."""
+    if Entry not in set(map(type, entries)):
+        # Mostly: taking it apart would take as long as half of the rest.
+        return [(False, entries)]
+    return [(is_step, list(some)) for is_step, some in itertools.groupby(entries, _is_step)]
 
 
 def _is_step(entry: object) -> bool:

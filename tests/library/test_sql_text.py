@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import sqlalchemy
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from databases.backends.sqlite import SQLiteBackend
@@ -23,6 +25,8 @@ def test_a_cast_and_a_word_before_a_colon_are_no_binds() -> None:
 
 @given(st.text(alphabet="ab :\\?1_é=(),x", max_size=40))
 def test_outside_quotes_binds_and_text_are_the_same_as_for_sqlalchemy(sql: str) -> None:
+    # But for a bind with a cast, which is one here and none for SQLAlchemy.
+    assume(not re.search(r":\w+::", sql))
     ours = TextStatement(sql, SQLiteBackend.dialect)
     theirs = sqlalchemy.text(sql).compile(dialect=SQLiteBackend.dialect.core())
     assert (ours.sql, ours._names) == (str(theirs), list(theirs.positiontup or ()))

@@ -83,7 +83,7 @@ class SharedTurn(Turn):
     def __init__(self, site: CallSite) -> None:
         super().__init__(site)
         self.members = 0
-        self.queue: list[Holding] = []
+        self.queue: dict[asyncio.Future[None], Holding] = {}
         """Those who wait for it to come."""
 
     def refuse(self) -> None:
@@ -124,7 +124,7 @@ class Turns:
             turns = list(self._waiting)
         found: list[Holding] = []
         for turn in turns:
-            found += turn.queue if isinstance(turn, SharedTurn) else [turn]
+            found += turn.queue.values() if isinstance(turn, SharedTurn) else [turn]
         return found
 
     async def take(self, site: CallSite) -> Turn:
@@ -176,9 +176,9 @@ class Turns:
                 elif turn is not self._holder:
                     waiter = self._wait_in_line(turn)
                 if waiter is not None:
-                    turn.queue.append(Holding(site, sql))
+                    turn.queue[waiter] = Holding(site, sql)
                 turn.members += 1
-                turn.site, turn.sql = site, sql
+                turn.passes_on(site, sql)
         finally:
             self._work_off()
         return turn, waiter
@@ -248,6 +248,8 @@ class Turns:
                 await waiter
         except BaseException as error:
             holder = self._holder
+            if isinstance(turn, SharedTurn):
+                turn.queue.pop(waiter, None)
             self.give(turn)
             waited_for = f"SQLite's writer is held by {holder or 'nobody any more'}"
             if isinstance(error, TimeoutError):
