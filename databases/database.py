@@ -108,7 +108,7 @@ class Database(Queries):
         """Whether ``connect()`` has been awaited, and ``disconnect()`` has not."""
         return self._engine.connected is not None
 
-    @property
+    @functools.cached_property  # a subclass may have an attribute of that name
     def steps(self) -> Steps:
         """The stream of all that this database does: see ``Steps.subscribe``."""
         return self._engine.steps

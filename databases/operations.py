@@ -8,6 +8,7 @@ runs, for whom it waits. Where nobody watches there is none, and that is found o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from asyncio import current_task
 from time import perf_counter
 from typing import Any
@@ -17,7 +18,7 @@ from databases.holding import present_request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
     from databases.holding import Holding
@@ -57,6 +58,28 @@ def repeats(why: str, error: BaseException | None) -> None:
         operation.steps.retrying(operation, why, error)
 
 
+@contextlib.contextmanager
+def apart() -> Iterator[None]:
+    """What is done in the block is no part of the present operation.
+
+    The garbage collector gives connections back in the midst of anything.
+    """
+    task = present_task()
+    operation = under_way.pop(task, None)
+    try:
+        yield
+    finally:
+        if operation is not None:
+            under_way[task] = operation
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 class Lease:
     """A connection, held by one user of the core.
 
@@ -65,11 +88,24 @@ class Lease:
         site: where in the user's code it was asked for.
     """
 
-    __slots__ = ("busy", "connection", "is_ground", "number", "since", "site", "transaction")
+    __slots__ = (
+        "busy",
+        "connection",
+        "is_ground",
+        "number",
+        "request",
+        "since",
+        "site",
+        "task",
+        "transaction",
+    )
 
     def __init__(self, number: int, site: CallSite) -> None:
         self.number = number
         self.site = site
+        task = present_task()
+        self.task = "" if task is None else task.get_name()
+        self.request = present_request.get()
         self.connection: str | None = None
         self.since = perf_counter()
         self.busy = 0.0
@@ -95,6 +131,7 @@ class Operation:
     """
 
     __slots__ = (
+        "_before",
         "_number",
         "_outer",
         "_was_stopped",
@@ -137,7 +174,7 @@ class Operation:
         states: tuple[str, ...] | None = None,
     ) -> None:
         self.steps = steps
-        self._number = 0
+        self._before = self._number = 0
         self.kind = kind
         self.site = site
         try:
@@ -212,10 +249,13 @@ class Operation:
 
     def begin(self) -> None:
         """The present task is in it from now on."""
-        outer = under_way.setdefault(self.task_object, self)
+        task = self.task_object
+        # One that has swallowed a cancellation goes on, and may be stopped again.
+        self._before = 0 if task is None else task.cancelling()
+        outer = under_way.setdefault(task, self)
         if outer is not self:
             self._outer = outer
-            under_way[self.task_object] = self
+            under_way[task] = self
 
     def end(self, error: BaseException | None = None) -> None:
         """It is over.
@@ -227,13 +267,17 @@ class Operation:
             under_way.pop(self.task_object, None)
         else:
             under_way[self.task_object] = self._outer
-        try:
-            if self._was_stopped and self._takes_cancellation(error):
-                stopped = error = self._stopped()
+        stopped = None
+        if self._was_stopped and self._takes_cancellation(error):
+            stopped = self._stopped()
+        self.steps.ended(self, stopped or error)
+        self.forget()
+        if stopped is not None:
+            try:
                 raise stopped from None
-        finally:
-            self.steps.ended(self, error)
-            self.forget()
+            finally:
+                # Its traceback leads to this frame: no cycle for the collector.
+                del stopped, error
 
     def forget(self) -> None:
         """Let go of what must not be kept by those who keep its steps: values, tasks, frames."""
@@ -282,8 +326,22 @@ class Operation:
 
     def cancel(self) -> None:
         """Stop it in the database; its caller gets a ``QueryCancelledError``."""
-        if self.task_object is not None and not self._was_stopped and self.can_be_stopped:
-            self._was_stopped = True
+        task = self.task_object
+        if task is None or self._was_stopped or not self.can_be_stopped:
+            return
+        self._was_stopped = True
+        loop = task.get_loop()
+        if loop is _running_loop():
+            task.cancel()
+        else:
+            # That one is in another thread, or closed.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._cancel_task)
+
+    def _cancel_task(self) -> None:
+        if self.task_object is None:
+            self._was_stopped = False  # it was over before
+        else:
             self.task_object.cancel()
 
     def _takes_cancellation(self, error: BaseException | None) -> bool:
@@ -293,7 +351,9 @@ class Operation:
         """
         task = self.task_object
         return (
-            task is not None and task.uncancel() == 0 and isinstance(error, asyncio.CancelledError)
+            task is not None
+            and task.uncancel() <= self._before
+            and isinstance(error, asyncio.CancelledError)
         )
 
     def _stopped(self) -> QueryCancelledError:

@@ -44,5 +44,5 @@ def _lines(rows: list[Record]) -> list[str]:
 
 
 def _fields(row: Record) -> list[str]:
-    fields: list[tuple[str, Any]] = list(row.items())
+    fields: list[tuple[str, Any]] = list(row._mapping.items())
     return [f"{name}: {value}" for name, value in fields if value is not None]

@@ -261,6 +261,8 @@ class Steps:
         operation = Operation(self, Kind.RELEASE, lease.site, None, lease)
         now = operation.began
         operation.forget()
+        # The garbage collector may do it, in the midst of somebody else's request.
+        operation.request, operation.task = lease.request, lease.task
         self._tell(
             Kind.RELEASE, operation, now, "held", "idle", query=lease.busy, lasted=now - lease.since
         )
@@ -313,7 +315,8 @@ class Steps:
             error = raised
             raise
         finally:
-            present_request.reset(token)
+            with contextlib.suppress(ValueError):  # abandoned, and collected in another context
+                present_request.reset(token)
             now, status = time.perf_counter(), responding.status
             self._tell(
                 Kind.RESPONSE,

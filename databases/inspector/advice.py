@@ -26,7 +26,18 @@ class Advice(NamedTuple):
     """The code to write instead."""
 
 
-_BY_KEY = re.compile(r"([\w.\"`\[\]]+)\s*=\s*\?")
+_BY_KEY = re.compile(r"(?<![\w.\"`\]])((?:\w+\.)?\w+)\s*=\s*\?")
+_NOT_FOR_MANY = re.compile(
+    r"\b(?:count|sum|avg|min|max|exists)\s*\(|\b(?:LIMIT|OFFSET|FETCH|OR|UNION|GROUP)\b", re.I
+)
+"""What makes of one query for many keys another result than that of many queries."""
+
+_PAGE = re.compile(r"\bOFFSET\b|[<>]=?\s*\?.*\bLIMIT\b", re.I | re.S)
+
+
+def is_a_page(family: str) -> bool:
+    """Whether a query reads the next page of many, so that it has to be repeated."""
+    return _PAGE.search(family) is not None
 
 
 _QUERIES_ALONE = """\
@@ -43,45 +54,51 @@ _HELD_FOR_NOTHING = (
 
 def repeated(step: Step) -> Advice:
     """The same read ran again and again in one request: the N+1 problem."""
-    family = step.operation.family or ""
-    by_key = list(_BY_KEY.finditer(family.partition(" WHERE ")[2] or family))
-    lines = []
-    if by_key:
-        column = by_key[-1][1]
-        name = re.sub(r"\W", "", column.rpartition(".")[2]) or "key"
-        before, _, after = family.rpartition(by_key[-1][0])
-        lines = [
+    cure = _for_many_keys(step.operation.family or "")
+    advice = "" if cure else " Read all of them with one: a JOIN, or WHERE ... IN (...)."
+    return Advice(
+        "The same query ran {times} times",
+        "Each run is a round trip of its own, and there are as many as there are rows: it grows "
+        f"with the data, so it is slower in production than here (N+1).{advice}",
+        _source(step.operation.site),
+        cure,
+    )
+
+
+def _for_many_keys(family: str) -> str | None:
+    """The code that reads by many keys at once, where the SQL tells what that is."""
+    if "?" not in family:
+        return f"# once, before the loop\nrows = await database.fetch_all({family!r})"
+    found = _BY_KEY.search(family)
+    if found is None or family.count("?") > 1 or _NOT_FOR_MANY.search(family):
+        return None
+    name = found[1].rpartition(".")[2]
+    sql = family.replace(found[0], f"{found[1]} IN (:{name}_1, :{name}_2, ...)")
+    return "\n".join(
+        [
             f"# one query for all of them, instead of one for each {name}",
             "rows = await database.fetch_all(",
-            f"    {before + f'{column} IN (:{name}_1, :{name}_2, ...)' + after!r},",
+            f"    {sql!r},",
             f'    {{"{name}_1": ..., "{name}_2": ...}},',
             ")",
             f"# or with SQLAlchemy Core: select(...).where(table.c.{name}.in_({name}s))",
-            f"by_{name} = {{row[{name!r}]: row for row in rows}}",
         ]
-    else:
-        lines = [
-            "# once, before the loop",
-            f"rows = await database.fetch_all({family!r})",
-        ]
-    return Advice(
-        "The same query ran {times} times",
-        "Each run waits for the one before: the request takes as many round trips as there are "
-        "rows. It grows with the data, so it is slower in production than here (N+1).",
-        _source(step.operation.site),
-        "\n".join(lines),
     )
 
 
 def one_by_one(step: Step) -> Advice:
     """The same write ran again and again."""
-    family = step.operation.family or "..."
+    alone = (
+        ""
+        if step.operation.at_rest == "in transaction"
+        else " and a commit of its own, which waits for the disk"
+    )
     return Advice(
         "The same statement ran {times} times, one by one",
-        "Each one is a round trip and a commit of its own, which waits for the disk. execute_many "
-        "sends all rows together, and keeps all of them or none.",
+        f"Each one is a round trip{alone}. execute_many sends all rows together, and keeps all of "
+        "them or none.",
         _source(step.operation.site),
-        f"await database.execute_many(\n    {family!r},\n    [{{...}} for each in ...],\n)",
+        "await database.execute_many(query, [{...} for each in ...])  # the same query",
     )
 
 

@@ -24,11 +24,11 @@ from databases.inspector.feed import Feed, number_in
 from databases.inspector.guard import HEADERS, Guard
 from databases.inspector.recorder import Recorder
 from databases.inspector.values import plan_without_values
-from databases.inspector.views import dumped, everything, written
+from databases.inspector.views import dumped, everything, is_explainable, written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -99,7 +99,7 @@ class Inspector:
         self._watched: weakref.WeakSet[Any] = weakref.WeakSet()
         self._pages = 0
         self._feeds: dict[str, Feed] = {}
-        self._stop_looking = database.steps.subscribe(self._look_for_applications)
+        self._stop_looking = database._engine.steps.subscribe(self._look_for_applications)
         self._router = Router(
             [
                 Route("/", self._file),
@@ -143,7 +143,7 @@ class Inspector:
         Returns:
             The application to run instead.
         """
-        return watching.WatchedApp(app, self._database.steps, None)
+        return watching.WatchedApp(app, self._database._engine.steps, None)
 
     def close(self) -> None:
         """Stop watching the database."""
@@ -161,7 +161,7 @@ class Inspector:
             self._watched.add(app)
             known = next(each for each in type(app).__mro__ if not each.__name__.startswith("_"))
             self._recorder.app_name = f"{known.__name__} instance"
-            watching.watch(app, self._database.steps, path)
+            watching.watch(app, self._database._engine.steps, path)
 
     # The answers.
 
@@ -189,21 +189,21 @@ class Inspector:
             feed = Feed(self._recorder, *asked)
         # Behind a proxy that collects what it passes on there would be nothing to see.
         headers = {**HEADERS, "X-Accel-Buffering": "no"}
-        return StreamingResponse(self._stream(feed), 200, headers, "text/event-stream")
+        self._pages += 1
+        return _Events(self._page_closed, self._stream(feed), 200, headers, "text/event-stream")
+
+    def _page_closed(self) -> None:
+        self._pages -= 1
 
     async def _stream(self, feed: Feed) -> AsyncIterator[str]:
-        self._pages += 1
-        try:
-            loop = asyncio.get_running_loop()
-            end = loop.time() + _STREAM
-            yield f"retry: 250\nid: {feed.key}\n\n"
-            while loop.time() < end:
-                for name, data in feed.news():
-                    yield f"event: {name}\nid: {feed.key}\ndata: {dumped(data)}\n\n"
-                    await asyncio.sleep(0)
-                await asyncio.sleep(_PAUSE)
-        finally:
-            self._pages -= 1
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _STREAM
+        yield f"retry: 250\nid: {feed.key}\n\n"
+        while loop.time() < end:
+            for name, data in feed.news():
+                yield f"event: {name}\nid: {feed.key}\ndata: {dumped(data)}\n\n"
+                await asyncio.sleep(0)
+            await asyncio.sleep(_PAUSE)
         # The page has had all of it, and goes on from here.
         self._feeds[feed.key] = feed
         while len(self._feeds) > _MOST_PAGES:
@@ -211,7 +211,7 @@ class Inspector:
 
     async def _cancel(self, request: Request) -> Response:
         number = (await _body(request)).get("operation")
-        for operation in self._database.steps.under_way():
+        for operation in self._database._engine.steps.under_way():
             if operation.number == number:
                 if not operation.can_be_stopped:
                     return _problem(409, "Nobody would know whether it was committed.")
@@ -222,7 +222,7 @@ class Inspector:
     async def _explain(self, request: Request) -> Response:
         family = self._recorder.families.get(str((await _body(request)).get("family")))
         example = None if family is None else self._recorder.families.examples.get(family.text)
-        if family is None or example is None:
+        if family is None or example is None or not is_explainable(family.text):
             return _problem(404, "No statement of this family is kept that could be explained.")
         try:
             plan = await self._database._engine.explain(example)
@@ -235,6 +235,20 @@ class Inspector:
     async def _clear(self, request: Request) -> Response:
         self._recorder.clear()
         return _json({})
+
+
+class _Events(StreamingResponse):
+    """A stream, and what is to be done when it has ended, however that was."""
+
+    def __init__(self, ended: Callable[[], None], *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._ended = ended
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._ended()
 
 
 async def _body(request: Request) -> dict[str, Any]:

@@ -59,7 +59,9 @@ class Feed:
 
     def _now(self) -> Iterator[tuple[str, Any]]:
         database = self._recorder.database
-        now = views.now(database.statistics(), database.steps.under_way(), time.time())
+        now = views.now(
+            database._engine.statistics(), database._engine.steps.under_way(), time.time()
+        )
         # While somebody holds something its clock goes on.
         busy = now["waiting"] or any(each["holder"] for each in now["connections"])
         shape = {**now, "time": None}

@@ -21,7 +21,22 @@ if TYPE_CHECKING:
 
 _COOKIE = "databases_inspector"
 
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+_FORWARDED = (
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "forwarded",
+    "true-client-ip",
+    "via",
+    "x-client-ip",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+    "x-original-forwarded-for",
+    "x-real-ip",
+)
 """What a proxy adds: whoever it speaks for is not at this machine."""
 
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")

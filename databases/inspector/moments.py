@@ -62,6 +62,7 @@ class Moment:
         holder: who holds what was waited for.
         steps: the numbers of the steps that show it.
         times: how often it has come up.
+        until: until when its cost is counted, by ``time.perf_counter``.
     """
 
     number: int
@@ -76,6 +77,7 @@ class Moment:
     holder: str | None = None
     steps: list[int] = field(default_factory=list)
     times: int = 1
+    until: float = 0.0
 
 
 class _Watch:
@@ -180,24 +182,31 @@ class Moments:
         """Whether it is one of many of its family from one place; told of from the third on."""
         key = ("repeated", operation.family, operation.site)
         moment = record.moments.get(key)
-        seconds = operation.ended_at - operation.began
         if moment is not None:
+            # Those that ran at the same time count once.
+            began = max(operation.began, moment.until)
+            moment.cost = (moment.cost or 0.0) + max(0.0, operation.ended_at - began)
+            moment.until = max(operation.ended_at, moment.until)
             moment.times += 1
-            moment.cost = (moment.cost or 0.0) + seconds
             if len(moment.steps) < _MOST_STEPS:
                 moment.steps.append(operation.sent_number)
             self.version += 1
             return True
         same = record.repeated.setdefault(key, [])
+        if not reads and same and operation.began < same[-1].ended_at:
+            return False  # they ran at the same time
         same.append(operation)
-        if len(same) < _REPEATED:
+        if len(same) < _REPEATED or (reads and advice.is_a_page(operation.family or "")):
             return False
         step = self._steps.query_steps(operation)[-1]
         told = advice.repeated(step) if reads else advice.one_by_one(step)
         moment = self._new("n+1" if reads else "sequential", step, record, told)
         moment.steps = [each.sent_number for each in same]
         moment.times = len(same)
-        moment.cost = sum(each.ended_at - each.began for each in same)
+        moment.cost, moment.until = 0.0, 0.0
+        for each in sorted(same, key=lambda each: each.began):
+            moment.cost += max(0.0, each.ended_at - max(each.began, moment.until))
+            moment.until = max(each.ended_at, moment.until)
         self._put(key, moment, record)
         return True
 

@@ -114,7 +114,7 @@ class Recorder:
         self.cleared_at = 0
         """The version at which everything was last forgotten."""
         self.families = Families()
-        self.moments = Moments(slow, database.steps)
+        self.moments = Moments(slow, database._engine.steps)
         self.prologue: deque[Entry] = deque(maxlen=10)
         """The latest connects and disconnects."""
         # A query is two steps.
@@ -128,7 +128,7 @@ class Recorder:
         self._filing: asyncio.TimerHandle | None = None
         self._outside = Record(None)
         self._records: OrderedDict[int, Record] = OrderedDict({0: self._outside})
-        self.close = database.steps.subscribe(self._take, queries=self._take_query)
+        self.close = database._engine.steps.subscribe(self._take, queries=self._take_query)
 
     def _take(self, step: Step, bound: Bound | None) -> None:
         error = None
@@ -140,7 +140,8 @@ class Recorder:
             step = step.without_error()
         self._ring.append(Entry(step, error))
         self.position += 1
-        if self.position >= self._due:
+        # What was planned in an event loop before may have ended with it.
+        if self.position >= self._due or step.kind is Kind.CONNECT:
             self._file_or_plan()
 
     def _take_query(self, operation: Operation) -> None:
@@ -163,7 +164,7 @@ class Recorder:
             self._filing.cancel()
             self._filing = None
             self.file()
-        self._due = self.position + self._together
+        self._due = self._counted + self._together
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -188,6 +189,13 @@ class Recorder:
             since: the position before those that are wanted.
         """
         return [entry for entry in self._latest(since) if entry.request is request]
+
+    def by_request(self) -> defaultdict[Request | None, list[Entry | Operation]]:
+        """All entries that are kept, by their requests."""
+        found: defaultdict[Request | None, list[Entry | Operation]] = defaultdict(list)
+        for entry in self._ring:
+            found[entry.request].append(entry)
+        return found
 
     def records(self, since: int = 0) -> list[Record]:
         """The requests that have changed since a version; the oldest first."""

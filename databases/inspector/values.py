@@ -29,8 +29,13 @@ _VALUES = re.compile(
     r"""\s+(?:"[^"]*"|'[^']*'|`[^`]*`))"""
     r"""|'(?:[^']|'')*(?:'|\Z)|"[^"]*(?:"|\Z)"""
     r"""|(?P<argument>\bquery argument \$\d+:).*"""
+    r"""|(?P<search>\bno such column:).*"""  # what SQLite's full-text search takes for one
     r"""|(?<![\w.])-?\d[\d.,:+-]*"""
 )
+
+
+_ABOUT_NAMES = ("Column ", "Field ", "Key ", "Table ", "Unknown ")
+"""How messages of MariaDB begin that quote names alone."""
 
 
 class Value(NamedTuple):
@@ -46,6 +51,8 @@ class Value(NamedTuple):
 
 def are_small(arguments: list[Any]) -> bool:
     """Whether the arguments of many statements may be kept as they are."""
+    if max(map(len, arguments)) > _MOST:
+        return False
     # The names of a mapping are text, so that it does not count as small.
     return SMALL.issuperset(map(type, itertools.chain.from_iterable(arguments)))
 
@@ -56,7 +63,8 @@ def kept_values(arguments: Any, *, show: bool) -> Any:
     Small values of types that hold nothing else are kept as they are, and described by whoever
     shows them; text, bytes and whatever may be large or lead to something large is described now.
     """
-    if type(arguments) is tuple and not show and SMALL.issuperset(map(type, arguments)):
+    is_short = type(arguments) is tuple and len(arguments) <= _MOST
+    if is_short and not show and SMALL.issuperset(map(type, arguments)):
         return arguments
     return described(arguments, show=show)
 
@@ -120,7 +128,9 @@ def error_text(error: BaseException, arguments: Any, *, show: bool, is_ours: boo
         return name
     text = lines[0] if lines else ""
     if not show:
-        text = masked(text, arguments)
+        # MariaDB shortens values, and does not say where one with a quote in it ends.
+        is_plain = said is error or text.startswith(_ABOUT_NAMES)
+        text = masked(text, arguments) if is_plain else _up_to_quote(text)
     return f"{name}: {text}" if text else name
 
 
@@ -131,12 +141,24 @@ def masked(text: str, arguments: Any) -> str:
         text: the message.
         arguments: the values.
     """
-    values = arguments.values() if isinstance(arguments, Mapping) else arguments or ()
+    values = list(arguments.values() if isinstance(arguments, Mapping) else arguments or ())
     # The longest first: a short one may be part of it.
     for written in sorted({_written(value) for value in values}, key=len, reverse=True):
         if written:
             text = re.sub(rf"(?<!\w){re.escape(written)}(?!\w)", "…", text)
-    return _VALUES.sub(lambda match: match["name"] or f"{match['argument'] or ''}…", text)
+
+    def hidden(match: re.Match[str]) -> str:
+        before = match["argument"] or match["search"] or ""
+        if before and not values:
+            return match[0]
+        return match["name"] or f"{before}…"
+
+    return _VALUES.sub(hidden, text)
+
+
+def _up_to_quote(text: str) -> str:
+    before, quote, _ = text.partition("'")
+    return f"{before}…" if quote else text
 
 
 def _written(value: Any) -> str:

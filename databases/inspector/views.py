@@ -32,6 +32,7 @@ _NOT_AWAITED = (Kind.REQUEST, Kind.RESPONSE, Kind.RELEASE, Kind.DROPPED)
 _LIBRARY = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 _SHOWN_FAMILIES = 500
 _SHOWN_WAITING = 200
+_LONGEST_SQL = 10_000
 PIECE = 1_000
 """Steps of a request that are made at a time: more would hold up the application, and the page."""
 
@@ -49,7 +50,7 @@ def status(recorder: Recorder) -> JSON:
         "requests": recorder.count,
         "moments": len(recorder.moments.latest()),
         "statements": len(recorder.families.by_time()),
-        "waiting": len(database.statistics().waiting),
+        "waiting": len(database._engine.statistics().waiting),
         "show_values": recorder.show_values,
     }
 
@@ -86,9 +87,13 @@ class Telling:
     Args:
         recorder: what keeps it.
         record: the request.
+        entries: what is kept of it, if that is at hand.
     """
 
-    def __init__(self, recorder: Recorder, record: Record) -> None:
+    def __init__(
+        self, recorder: Recorder, record: Record, entries: list[Entry | Operation] | None = None
+    ) -> None:
+        self._entries = entries
         self._recorder = recorder
         self.record = record
         self._began = record.request.time if record.request is not None else recorder.started
@@ -139,9 +144,12 @@ class Telling:
 
     def _fresh(self) -> list[Shown]:
         """The steps that are kept and were not told, and those of queries that are under way."""
-        recorder, record, steps = self._recorder, self.record, self._recorder.database.steps
+        recorder, record, steps = self._recorder, self.record, self._recorder.database._engine.steps
         shown: list[Shown] = []
-        for entry in recorder.entries(record.request, self._position):
+        entries, self._entries = self._entries, None
+        if entries is None:
+            entries = recorder.entries(record.request, self._position)
+        for entry in entries:
             if isinstance(entry, Entry):
                 shown.append(Shown(*entry))
                 continue
@@ -197,7 +205,7 @@ def _step(shown: Shown, began: float, story: Story) -> JSON:
         "before": step.before,
         "after": step.after,
         "result": result(shown),
-        "sql": operation.sql,
+        "sql": _cut(operation.sql),
         "family": _family(operation.family),
         "values": [value._asdict() for value in described(shown.values, show=False)],
         "place": place(operation.site),
@@ -215,7 +223,10 @@ def place(site: CallSite | None) -> JSON | None:
         return None
     if site.filename.startswith(_LIBRARY):
         return None  # database.lifespan, which the web framework calls
-    near = os.path.relpath(site.filename)
+    try:
+        near = os.path.relpath(site.filename)
+    except (ValueError, OSError):  # another drive, or there is no working directory any more
+        near = ".."
     return {
         "file": site.filename if near.startswith("..") else near,
         "line": site.line,
@@ -236,13 +247,13 @@ def moment_view(moment: Moment) -> JSON:
         "time": moment.time,
         "cost": None if moment.cost is None else _ms(moment.cost),
         "times": moment.times,
-        "sql": moment.sql,
+        "sql": _cut(moment.sql),
         "family": _family(moment.family),
         "wrong": moment.advice.wrong,
         "right": moment.advice.right,
         "holder": moment.holder,
         "steps": moment.steps,
-        "explain": moment.kind in ("slow", "n+1") and _is_explainable(moment.sql),
+        "explain": moment.kind in ("slow", "n+1") and is_explainable(moment.sql),
     }
 
 
@@ -265,7 +276,7 @@ def _statement(family: Family, families: Families) -> JSON:
         "max": _ms(durations.longest),
         "rows": family.rows,
         "errors": family.errors,
-        "explain": family.text in families.examples and _is_explainable(family.text),
+        "explain": family.text in families.examples and is_explainable(family.text),
         "slowest": _request(family.slowest),
         "places": [{"place": place(site), "count": count} for site, count in places],
     }
@@ -318,7 +329,7 @@ def _holder(holder: Holder) -> JSON:
         "request": _request(holder.request),
         "place": place(holder.site),
         "seconds": _seconds(holder.seconds),
-        "sql": holder.sql,
+        "sql": _cut(holder.sql),
     }
 
 
@@ -332,8 +343,14 @@ def _family(family: str | None) -> str | None:
     return None if family is None else family_id(family)
 
 
-def _is_explainable(sql: str | None) -> bool:
+def is_explainable(sql: str | None) -> bool:
+    """Whether a database tells how it would run a statement."""
     return sql is not None and verb_of(sql) is not Verb.OTHER
+
+
+def _cut(sql: str | None) -> str | None:
+    """SQL that was generated may have megabytes."""
+    return sql if sql is None or len(sql) <= _LONGEST_SQL else sql[:_LONGEST_SQL] + "…"
 
 
 def _ms(seconds: float) -> float:
@@ -344,9 +361,17 @@ def _seconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)
 
 
-def written(recorder: Recorder, record: Record) -> Iterator[str]:
-    """A request with all its steps, as JSON in pieces that take a few milliseconds each."""
-    telling = Telling(recorder, record)
+def written(
+    recorder: Recorder, record: Record, entries: list[Entry | Operation] | None = None
+) -> Iterator[str]:
+    """A request with all its steps, as JSON in pieces that take a few milliseconds each.
+
+    Args:
+        recorder: what keeps it.
+        record: the request.
+        entries: what is kept of it, if that is at hand.
+    """
+    telling = Telling(recorder, record, entries)
     shown = telling.whole(PIECE)
     steps = shown.pop("steps")
     yield dumped(shown)[:-1] + ',"steps":['
@@ -359,10 +384,12 @@ def written(recorder: Recorder, record: Record) -> Iterator[str]:
 
 def everything(recorder: Recorder) -> Iterator[str]:
     """All that is kept, for the file that can be taken away: JSON in pieces."""
+    recorder.file()
     yield f'{{"status":{dumped(status(recorder))},"requests":['
-    for number, record in enumerate(recorder.records()):
+    records, entries = recorder.records(), recorder.by_request()
+    for number, record in enumerate(records):
         yield "," if number else ""
-        yield from written(recorder, record)
+        yield from written(recorder, record, entries[record.request])
     moments = [moment_view(moment) for moment in recorder.moments.latest()]
     yield f'],"moments":{dumped(moments)},"statements":{dumped(statements(recorder.families))}}}'
 
