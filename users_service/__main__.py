@@ -107,6 +107,9 @@ def _address(listener: socket.socket) -> str:
 
 
 def _setting_error(error: ErrorDetails) -> str:
+    if not error["loc"]:
+        # About several settings together.
+        return _on_one_line(error["msg"]).removeprefix("Value error, ")
     name = str(error["loc"][-1])
     return f"--{name.replace('_', '-')} (USERS_{name.upper()}): {_on_one_line(error['msg'])}"
 

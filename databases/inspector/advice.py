@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from databases.pending import CallSite
+    from databases.statistics import Holder
     from databases.steps import Step
 
 
@@ -202,6 +203,12 @@ def retried(step: Step) -> Advice:
         f"{(step.detail or 'It failed').capitalize()}.",
         _source(step.operation.site),
     )
+
+
+def who(holder: Holder) -> str:
+    """Somebody who holds what others wait for."""
+    request = f" ({holder.request})" if holder.request is not None else ""
+    return f"{holder.task}{request}, {_place(holder.site)}"
 
 
 def _duration(seconds: float) -> str:

@@ -110,7 +110,8 @@ class Inspector:
                 Route("/cancel", self._cancel, methods=["POST"]),
                 Route("/explain", self._explain, methods=["POST"]),
                 Route("/clear", self._clear, methods=["POST"]),
-            ]
+            ],
+            redirect_slashes=False,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,7 +128,7 @@ class Inspector:
         if hasattr(app, "middleware_stack"):
             # An application that was made after the database had been connected.
             root: str = scope.get("root_path", "")
-            self._watch(app, root.removeprefix(scope.get("app_root_path", "")))
+            self._watch(app, [root.removeprefix(scope.get("app_root_path", ""))])
         try:
             # Of an application of its own, so that the one around it has no say in the answers.
             await self._router({**scope, "app": self}, receive, send)
@@ -135,15 +136,19 @@ class Inspector:
             refused = _problem(error.status_code, error.detail)
             await refused(scope, receive, send)
 
-    def watch(self, app: ASGIApp) -> ASGIApp:
-        """Watch the requests of an application that the inspector is not mounted in.
+    def watch(self, app: ASGIApp, path: str = "/inspector") -> ASGIApp:
+        """Watch the requests of an application that is not one of Starlette's or FastAPI's.
 
-        FastAPI and Starlette applications that it is mounted in need not be told.
+        Those in which the inspector is mounted need not be told.
+
+        Args:
+            app: the application.
+            path: where in it the inspector answers, whose own requests are no news.
 
         Returns:
             The application to run instead.
         """
-        return watching.WatchedApp(app, self._database._engine.steps, None)
+        return watching.WatchedApp(app, self._database._engine.steps, [path])
 
     def close(self) -> None:
         """Stop watching the database."""
@@ -153,15 +158,15 @@ class Inspector:
     def _look_for_applications(self, step: Step, bound: Bound | None) -> None:
         """At the first step, which mostly is that of connecting: the applications are made."""
         self._stop_looking()
-        for app, path in watching.applications_with(self):
-            self._watch(app, path)
+        for app, paths in watching.applications_with(self):
+            self._watch(app, paths)
 
-    def _watch(self, app: Any, path: str | None) -> None:
+    def _watch(self, app: Any, paths: list[str]) -> None:
         if app not in self._watched:
             self._watched.add(app)
             known = next(each for each in type(app).__mro__ if not each.__name__.startswith("_"))
             self._recorder.app_name = f"{known.__name__} instance"
-            watching.watch(app, self._database._engine.steps, path)
+            watching.watch(app, self._database._engine.steps, paths)
 
     # The answers.
 

@@ -28,7 +28,7 @@ _EXPLAINED = 10_000
 
 def family_id(family: str) -> str:
     """A short name for a family, for addresses and attributes."""
-    return f"{zlib.crc32(family.encode()):08x}"
+    return f"{zlib.crc32(family.encode('utf-8', 'surrogatepass')):08x}"
 
 
 class Family:

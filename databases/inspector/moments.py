@@ -323,7 +323,7 @@ class Moments:
 
     def _new(self, kind: str, step: Step, record: Record, told: Advice) -> Moment:
         operation = step.operation
-        holder = "; ".join(str(each) for each in step.holders) or None
+        holder = "; ".join(map(advice.who, step.holders)) or None
         return Moment(
             next(self._numbers),
             kind,

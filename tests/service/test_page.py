@@ -1,23 +1,14 @@
 """The page at /, in a real browser."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
-from playwright.sync_api import (
-    Browser,
-    BrowserContext,
-    ConsoleMessage,
-    Page,
-    Request,
-    Response,
-    expect,
-    sync_playwright,
-)
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from starlette.testclient import TestClient
+
+from tests.inspector.browser import chromium, window
 
 if TYPE_CHECKING:
     from tests.service.conftest import Running, Start
@@ -67,18 +58,8 @@ def test_a_file_of_the_page_is_sent_again_only_when_it_changed(
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        reason = "no chromium to be found"
-        if "CI" in os.environ:
-            pytest.fail(reason)
-        pytest.skip(reason)
-    quiet = "gpu quic background-networking component-update sync"
-    flags = ["--no-sandbox", "--no-first-run", *(f"--disable-{each}" for each in quiet.split())]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -99,30 +80,8 @@ def api(service: "Running") -> httpx2.Client:
 @pytest.fixture
 def context(browser: Browser, service: "Running") -> Iterator[BrowserContext]:
     """A window that notices whatever is wrong with what it shows."""
-    context = browser.new_context(base_url=service.address, locale="en")
-    trouble: list[str] = []
-
-    def note_message(message: ConsoleMessage) -> None:
-        # The browser itself mentions every answer that is an error; see note_response().
-        if message.type in ("error", "warning") and "Failed to load" not in message.text:
-            trouble.append(message.text)
-
-    def note_request(request: Request) -> None:
-        if not request.url.startswith(service.address):
-            trouble.append(request.url)
-
-    def note_response(response: Response) -> None:
-        if response.status == 404 and response.request.method == "GET":
-            trouble.append(response.url)
-
-    context.on("weberror", lambda error: trouble.append(str(error.error)))
-    context.on("dialog", lambda dialog: trouble.append(dialog.message))
-    context.on("console", note_message)
-    context.on("request", note_request)
-    context.on("response", note_response)
-    yield context
-    context.close()
-    assert trouble == []
+    with window(browser, service.address) as context:
+        yield context
 
 
 @pytest.fixture

@@ -1,0 +1,421 @@
+"""Key moments, statements, and what the page can be told to do as a whole."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.inspector.browser import hard_to_read, sideways, window
+from tests.inspector.shop import SECRET, line_of
+
+if TYPE_CHECKING:
+    from tests.inspector.conftest import Open, Shop
+
+READS_NAME = line_of(
+    'names.append(await database.fetch_val("SELECT name FROM users WHERE id = :id", user_id))'
+)
+DROPS = line_of('database.execute("DELETE FROM orders")')
+ADDS = line_of('await database.execute("INSERT INTO users (id, name) VALUES (:id, :name)", values)')
+
+
+def cards(page: Page, kind: str) -> Locator:
+    return page.locator(f'[data-moment][data-kind="{kind}"]')
+
+
+def statement(page: Page, sql: str) -> Locator:
+    return page.locator("[data-statement]:visible").filter(has_text=sql)
+
+
+def show_all_there_is(shop: Shop, page: Page) -> Iterator[str]:
+    """Show one view after the other, with as much in it as there can be."""
+    number = shop.number("/orders?n=12")
+    for path in ("/taken", "/dropped", "/one-by-one", "/users/1", "/slow?rows=300000"):
+        shop.get(path)
+    shop.call("/hold?key=all")
+    page.goto("#now")
+    expect(page.locator('[data-lane][data-state="held"]')).to_be_visible()
+    shop.call("/write")
+    expect(page.locator("[data-waiter]")).to_be_visible()
+    yield "now"
+    page.goto("#requests")
+    expect(page.locator("[data-request]:visible")).to_have_count(9)
+    yield "requests"
+    page.goto(f"#requests/{number}")
+    expect(page.locator("#execution [data-step]:visible").nth(6)).to_be_visible()
+    yield "request"
+    page.goto("#moments")
+    card = cards(page, "n+1")
+    card.locator("summary").click()
+    card.locator(".explain").click()
+    expect(card.locator(".plan pre")).to_be_visible()
+    yield "moments"
+    page.goto("#statements")
+    statement(page, "SELECT name FROM users").click()
+    page.locator("#statement-detail .explain").click()
+    expect(page.locator("#statement-detail .plan pre")).to_be_visible()
+    yield "statements"
+
+
+# Key moments.
+
+
+def test_without_moments_the_page_says_so(page: Page) -> None:
+    page.goto("#moments")
+    expect(page.locator("#no-moments")).to_be_visible()
+
+
+def test_a_query_in_a_loop_is_shown_with_the_query_to_write_instead(shop: Shop, page: Page) -> None:
+    number = shop.number("/orders?n=12")
+    page.goto("#moments")
+    card = cards(page, "n+1")
+    expect(card.get_by_role("heading")).to_have_text("The same query ran 12 times")
+    expect(card.locator(".file")).to_contain_text(f"shop.py:{READS_NAME}")
+    expect(card.locator(".cost")).to_have_text(re.compile(r"^[\d.]+ (ms|s)$"))
+    expect(card.locator("figure.wrong pre")).to_contain_text(
+        "names.append(await database.fetch_val"
+    )
+    expect(card.locator("figure.right pre")).to_contain_text("IN (:id_1, :id_2, ...)")
+    card.locator("summary").click()
+    expect(card.locator("details pre")).to_have_text("SELECT name FROM users WHERE id = ?")
+    card.locator(".explain").click()
+    plan = card.locator(".plan pre")
+    expect(plan).to_contain_text("SEARCH users USING INTEGER PRIMARY KEY")
+    expect(card.locator(".reads-all")).to_have_count(0)
+    # What comes later does not take the plan away.
+    shop.get("/dropped")
+    expect(cards(page, "dropped")).to_be_visible()
+    expect(plan).to_be_visible()
+    card.locator("a.request").click()
+    expect(page.locator("#request-title")).to_have_text("GET /orders")
+    expect(page).to_have_url(re.compile(f"#requests/{number}/"))
+    expect(page.locator('[data-step][aria-selected="true"] .action')).to_have_text(
+        "Query sent: SELECT users"
+    )
+
+
+def test_on_postgresql_the_plan_is_that_of_postgresql(narrow_shop: Shop, narrow_page: Page) -> None:
+    page = narrow_page
+    narrow_shop.get("/orders?n=12")
+    page.goto("#moments")
+    card = cards(page, "n+1")
+    card.locator("summary").click()
+    expect(card.locator("details pre")).to_have_text("SELECT name FROM users WHERE id = $1")
+    card.locator(".explain").click()
+    expect(card.locator(".plan pre")).to_contain_text(re.compile(r"(Scan|Index).* on users"))
+    expect(card.locator(".plan pre")).to_contain_text("cost=")
+
+
+def test_a_plan_that_reads_a_whole_table_is_marked(shop: Shop, page: Page) -> None:
+    shop.get("/grow-at-once")
+    page.goto("#statements")
+    statement(page, "SELECT count(*) FROM orders WHERE total > ?").click()
+    page.locator("#statement-detail .explain").click()
+    expect(page.locator("#statement-detail .reads-all")).to_contain_text("SCAN orders")
+    expect(page.locator("#statement-detail .plan")).to_contain_text("Is there an index missing?")
+
+
+def test_a_slow_query_is_a_moment_with_its_figures(shop: Shop, page: Page) -> None:
+    shop.get("/slow?rows=1000000")
+    page.goto("#moments")
+    card = cards(page, "slow")
+    expect(card.get_by_role("heading")).to_have_text(re.compile(r"^A query took [\d.]+ (ms|s)$"))
+    expect(card).to_contain_text("in the database")
+    card.locator(".explain").click()
+    expect(card.locator(".plan pre")).to_contain_text("RECURSIVE STEP")
+
+
+def test_a_query_that_was_never_awaited_is_shown_with_the_await(shop: Shop, page: Page) -> None:
+    shop.get("/dropped")
+    page.goto("#moments")
+    card = cards(page, "dropped")
+    expect(card.locator(".file")).to_contain_text(f"shop.py:{DROPS}")
+    expect(card.locator("figure.wrong pre")).to_have_text('database.execute("DELETE FROM orders")')
+    expect(card.locator("figure.right pre")).to_have_text(
+        'await database.execute("DELETE FROM orders")'
+    )
+
+
+def test_queries_one_by_one_are_shown_as_they_would_run_at_once(shop: Shop, page: Page) -> None:
+    shop.get("/at-once")
+    shop.get("/one-by-one")
+    page.goto("#moments")
+    card = cards(page, "sequential")
+    expect(card).to_have_count(1)
+    expect(card.locator("a.request")).to_have_text("GET /one-by-one")
+    expect(card.get_by_role("heading")).to_contain_text("2 queries were awaited one by one")
+    right = card.locator("figure.right pre")
+    expect(right).to_contain_text("await asyncio.gather(")
+    expect(right).to_contain_text("database.fetch_val(COUNTED, {'rows': rows}),")
+
+
+def test_moments_of_one_kind_can_be_looked_at_alone(shop: Shop, page: Page) -> None:
+    for path in ("/dropped", "/orders"):
+        shop.get(path)
+    page.goto("#moments")
+    expect(page.locator("[data-moment]")).to_have_count(2)
+    page.locator("#moment-kinds button").filter(has_text="n+1").click()
+    expect(page.locator("[data-moment]")).to_have_count(1)
+    expect(page.locator("#count-moments")).to_have_text("2")
+    page.locator("#moment-kinds button").filter(has_text="All").click()
+    # The newest first.
+    page.keyboard.press("j")
+    expect(cards(page, "n+1")).to_be_focused()
+    page.keyboard.press("j")
+    expect(cards(page, "dropped")).to_be_focused()
+    page.keyboard.press("k")
+    page.keyboard.press("Enter")
+    expect(page.locator("#request-title")).to_have_text("GET /orders")
+
+
+# Statements.
+
+
+def test_statements_are_counted_by_their_shape(shop: Shop, page: Page) -> None:
+    page.goto("#statements")
+    for user in range(1, 21):
+        number = shop.number(f"/users/{user}")
+    row = statement(page, "SELECT * FROM users WHERE id = ?")
+    expect(row).to_have_count(1)
+    expect(row.locator(".count")).to_have_text("20")
+    expect(row.locator(".rows")).to_have_text("20")
+    expect(row.locator(".errors")).to_be_empty()
+    milliseconds = []
+    for name in ("p50", "p95", "p99", "max"):
+        text = row.locator(f".{name}").inner_text()
+        match = re.fullmatch(r"<?([\d.]+) (ms|s)", text)
+        assert match is not None, text
+        milliseconds.append(float(match[1]) * (1000 if match[2] == "s" else 1))
+    assert milliseconds == sorted(milliseconds)
+    row.click()
+    detail = page.locator("#statement-detail")
+    expect(detail).to_contain_text("20 times")
+    expect(detail.locator(".places li")).to_have_count(1)
+    expect(detail.locator(".places li b")).to_have_text("20")
+    expect(detail.locator(".places code")).to_contain_text("user = await database.fetch_one(")
+    expect(detail.locator("a.request")).to_contain_text("GET /users/")
+    # It goes on.
+    shop.get("/users/1")
+    expect(row.locator(".count")).to_have_text("21")
+    expect(detail).to_contain_text("21 times")
+    assert number
+
+
+def test_errors_of_a_statement_are_counted(shop: Shop, page: Page) -> None:
+    shop.get("/taken")
+    page.goto("#statements")
+    row = statement(page, "INSERT INTO users")
+    expect(row.locator(".errors")).not_to_be_empty()
+    expect(row).to_have_attribute("data-failed", "")
+    row.click()
+    expect(page.locator("#statement-detail .places")).to_contain_text(f"shop.py:{ADDS}")
+
+
+def test_statements_can_be_sorted_and_gone_through_by_keys(shop: Shop, page: Page) -> None:
+    shop.get("/orders?n=12")
+    shop.get("/users/1")
+    page.goto("#statements")
+    counts = page.locator("[data-statement]:visible .count")
+    page.locator('[data-sort="count"]').click()
+    expect(counts).to_have_text(["12", "1", "1"])
+    page.locator('[data-sort="count"]').click()
+    expect(counts).to_have_text(["1", "1", "12"])
+    page.keyboard.press("End")
+    expect(page.locator("#statement-detail pre")).to_have_text(
+        "SELECT name FROM users WHERE id = ?"
+    )
+    page.locator("#statement-detail a.request").click()
+    expect(page.locator("#request-title")).to_have_text("GET /orders")
+
+
+# The page as a whole.
+
+
+def test_the_head_says_what_is_watched(shop: Shop, page: Page) -> None:
+    page.goto("")
+    expect(page.locator("#state")).to_have_text("connected")
+    expect(page.locator("#url")).to_have_text(shop.database_url)
+    expect(page.locator("body")).to_have_attribute("data-connection", "live")
+    expect(page.locator("#connection")).to_have_text("live")
+    before = page.locator("#steps").inner_text()
+    shop.get("/users/1")
+    expect(page.locator("#steps")).not_to_have_text(before)
+
+
+def test_every_view_says_how_much_there_is_in_the_others(shop: Shop, page: Page) -> None:
+    page.goto("#requests")
+    shop.call("/hold?key=counts")
+    expect(page.locator("[data-request]:visible")).to_have_count(2)
+    shop.call("/write")
+    shop.get("/orders")
+    expect(page.locator("#count-now")).to_have_text("1 waiting")
+    expect(page.locator("#count-moments")).not_to_be_empty()
+    expect(page.locator("#count-statements")).to_have_text("3")
+    shop.get("/let-all-go")
+    expect(page.locator("#count-now")).to_be_empty()
+
+
+def test_what_is_known_can_be_taken_away_without_any_value(
+    shop: Shop, page: Page, tmp_path: Path
+) -> None:
+    number = shop.number("/taken")
+    shop.recorded(number)
+    page.goto("#requests")
+    with page.expect_download() as download:
+        page.locator("#export").click()
+    assert download.value.suggested_filename == "inspector.json"
+    file = tmp_path / "inspector.json"
+    download.value.save_as(file)
+    text = file.read_text()
+    exported = json.loads(text)
+    assert exported.keys() == {"status", "requests", "moments", "statements"}
+    (request,) = [each for each in exported["requests"] if each["summary"]["n"] == number]
+    described = [step["values"] for step in request["steps"] if step["values"]]
+    size = f"{len(SECRET)} characters"
+    assert described == 2 * [
+        [
+            {"name": "1", "type": "int", "size": None, "value": None},
+            {"name": "2", "type": "str", "size": size, "value": None},
+        ]
+    ]
+    assert SECRET not in text
+
+
+def test_a_value_in_the_message_of_an_error_is_nowhere(
+    narrow_shop: Shop, narrow_page: Page
+) -> None:
+    page = narrow_page
+    number = narrow_shop.number("/says")
+    narrow_shop.recorded(number)
+    page.goto(f"#requests/{number}")
+    page.locator("#request-moments li[data-kind='error'] button").click()
+    expect(page.locator(".step-detail .failure")).to_contain_text("invalid input")
+    assert SECRET not in narrow_shop.get("/inspector/export").text
+    assert SECRET not in page.content()
+
+
+def test_everything_can_be_forgotten_after_a_second_thought(shop: Shop, page: Page) -> None:
+    for path in ("/orders", "/dropped"):
+        shop.get(path)
+    page.goto("#requests")
+    rows = page.locator("[data-request]:visible")
+    expect(rows).to_have_count(3)
+    page.locator("#clear").click()
+    page.get_by_role("button", name="Keep").click()
+    expect(rows).to_have_count(3)
+    page.locator("#clear").click()
+    page.locator("#clear-now").click()
+    expect(page.locator("#said")).to_have_text("Forgot everything that was recorded.")
+    expect(rows).to_have_count(1)
+    page.keyboard.press("3")
+    expect(page.locator("#no-moments")).to_be_visible()
+    page.keyboard.press("4")
+    expect(page.locator("#no-statements")).to_be_visible()
+    # And begins anew.
+    shop.get("/users/1")
+    expect(page.locator("[data-statement]:visible")).to_have_count(1)
+
+
+def test_paused_the_page_stays_as_it_is(shop: Shop, page: Page) -> None:
+    page.goto("#requests")
+    shop.get("/users/1")
+    rows = page.locator("[data-request]:visible")
+    expect(rows).to_have_count(2)
+    pause = page.locator("#pause")
+    page.keyboard.press("p")
+    expect(pause).to_have_attribute("aria-pressed", "true")
+    expect(pause).to_have_text("Resume")
+    before = page.locator("#steps").inner_text()
+    shop.get("/users/2")
+    # The head goes on, by which the news has arrived.
+    expect(page.locator("#steps")).not_to_have_text(before)
+    expect(rows).to_have_count(2)
+    pause.click()
+    expect(rows).to_have_count(3)
+    expect(pause).to_have_attribute("aria-pressed", "false")
+
+
+def test_a_server_that_comes_back_is_found_again(browser: Browser, open_shop: Open) -> None:
+    shop = open_shop()
+    with window(browser, shop.inspector) as context:
+        page = context.new_page()
+        page.goto("#requests")
+        shop.get("/users/1")
+        expect(page.locator("body")).to_have_attribute("data-connection", "live")
+        expect(page.locator("[data-request]:visible")).to_have_count(3)
+        shop.stop(signal.SIGKILL)
+        expect(page.locator("body")).to_have_attribute("data-connection", "lost")
+        expect(page.locator("#connection")).to_contain_text("connection lost")
+        # What was known can be looked at meanwhile.
+        expect(page.locator("[data-request]:visible")).to_have_count(3)
+        page.locator("#clear").click()
+        page.locator("#clear-now").click()
+        expect(page.locator("#said")).to_contain_text("cannot be reached")
+        shop.start()
+        expect(page.locator("body")).to_have_attribute("data-connection", "live")
+        shop.get("/users/2")
+        expect(page.locator("[data-request]:visible").filter(has_text="/users/2")).to_be_visible()
+
+
+def test_the_keys_are_told(page: Page) -> None:
+    page.goto("#now")
+    page.keyboard.press("?")
+    help = page.get_by_role("dialog", name="Keys")
+    expect(help).to_be_visible()
+    # While it is open the keys do nothing else.
+    page.keyboard.press("2")
+    expect(page.locator("#view-now")).to_be_attached()
+    expect(page).to_have_url(re.compile("#now$"))
+    page.keyboard.press("Escape")
+    expect(help).to_be_hidden()
+    page.locator("#help-button").click()
+    help.get_by_role("button", name="Close").click()
+    expect(help).to_be_hidden()
+    for key, view in zip("1234", ("now", "requests", "moments", "statements"), strict=True):
+        page.keyboard.press(key)
+        expect(page.locator(f"#view-{view}")).to_be_visible()
+        expect(page.locator('nav [aria-current="page"]')).to_have_attribute("href", f"#{view}")
+
+
+def test_every_control_can_be_reached_by_tab_and_has_a_name(shop: Shop, page: Page) -> None:
+    shop.recorded(shop.number("/orders"))
+    for view in ("now", "requests", "moments", "statements"):
+        page.goto(f"#{view}")
+        expect(page.locator(f"#view-{view}")).to_be_visible()
+        nameless = page.evaluate(
+            """[...document.querySelectorAll("button, a[href], input, [tabindex='0']")]
+              .filter((each) => each.checkVisibility())
+              .filter((each) => !(each.ariaLabel || each.textContent.trim() || each.labels?.length
+                || each.getAttribute("aria-labelledby")))
+              .map((each) => each.outerHTML)"""
+        )
+        assert nameless == []
+
+
+def test_every_view_can_be_read_by_day_and_by_night(shop: Shop, page: Page) -> None:
+    for view in show_all_there_is(shop, page):
+        for scheme in ("light", "dark"):
+            page.emulate_media(
+                color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce"
+            )
+            assert hard_to_read(page, "body *") == [], view
+            background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            light = sum(int(each) for each in re.findall(r"\d+", background)[:3]) > 3 * 128
+            assert light is (scheme == "light")
+
+
+def test_a_phone_needs_no_sideways_scrolling(shop: Shop, page: Page) -> None:
+    page.set_viewport_size({"width": 360, "height": 640})
+    for view in show_all_there_is(shop, page):
+        assert sideways(page) is True, view
+        if view == "request":
+            page.keyboard.press("End")
+            assert sideways(page) is True
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    assert sideways(page) is True

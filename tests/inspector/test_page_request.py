@@ -1,0 +1,450 @@
+"""The list of requests, and one request step by step."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.inspector.browser import column, steps
+from tests.inspector.shop import line_of
+
+if TYPE_CHECKING:
+    from tests.inspector.conftest import Shop
+
+READS_USER = line_of(
+    'user = await database.fetch_one("SELECT * FROM users WHERE id = :id", {"id": user_id})'
+)
+READS_NAME = line_of(
+    'names.append(await database.fetch_val("SELECT name FROM users WHERE id = :id", user_id))'
+)
+HEADINGS = [
+    *("Step", "Action", "Async operation", "State before", "State after", "Output/result"),
+    *("Place", "Duration", "Waterfall"),
+]
+FLOW = [
+    *("Start app", "Create database", "Connect", "Handle request", "Run query", "Return result"),
+    "Disconnect",
+]
+
+
+def requests(page: Page) -> Locator:
+    return page.locator("[data-request]:visible")
+
+
+def chosen(page: Page) -> Locator:
+    return page.locator('[data-step][aria-selected="true"]')
+
+
+def open_request(page: Page, number: int) -> None:
+    page.goto(f"#requests/{number}")
+    expect(page.locator("#request-detail")).to_be_visible()
+
+
+# The list.
+
+
+def test_without_requests_the_list_says_what_to_do(page: Page) -> None:
+    page.goto("#requests")
+    page.get_by_role("button", name="Under way").click()
+    expect(page.get_by_text("No request fits")).to_be_visible()
+
+
+def test_the_list_shows_each_request_with_its_figures(shop: Shop, page: Page) -> None:
+    page.goto("#requests")
+    number = shop.number("/orders?n=12")
+    row = page.locator(f'[data-request="{number}"]')
+    expect(row.locator(".method")).to_have_text("GET")
+    expect(row.locator(".path")).to_have_text("/orders")
+    expect(row.locator(".status")).to_have_text("200")
+    expect(row.locator(".queries")).to_have_text("13")
+    expect(row.locator(".warnings")).to_have_text("n+1")
+    expect(row.locator(".took")).to_have_text(re.compile(r"^[\d.]+ (ms|s)$"))
+    expect(row.locator(".database")).to_have_text(re.compile(r"^[\d.<]+ (ms|s)$"))
+    expect(page.locator("#count-requests")).not_to_be_empty()
+
+
+def test_what_is_done_outside_of_requests_is_not_one_under_way(shop: Shop, page: Page) -> None:
+    page.goto("#requests")
+    outside = page.locator('[data-request="0"]')
+    expect(outside.locator(".path")).to_have_text("outside requests")
+    expect(outside.locator(".status")).to_have_text("—")
+    expect(outside).not_to_have_attribute("data-under-way", "")
+
+
+def test_a_request_is_in_the_list_while_it_is_under_way(shop: Shop, page: Page) -> None:
+    page.goto("#requests")
+    holding = shop.call("/hold?key=list")
+    row = requests(page).filter(has_text="/hold")
+    expect(row.locator(".status")).to_have_text("under way")
+    expect(row).to_have_attribute("data-under-way", "")
+    page.get_by_role("button", name="Under way").click()
+    expect(requests(page)).to_have_count(1)
+    shop.get("/let-go?key=list")
+    assert holding.result().status_code == 200
+    expect(requests(page)).to_have_count(0)
+    page.get_by_role("button", name="Show all requests").click()
+    expect(row.locator(".status")).to_have_text("200")
+
+
+def test_requests_can_be_filtered(shop: Shop, page: Page) -> None:
+    page.goto("#requests")
+    for path in ("/users/1", "/users/2", "/orders", "/taken", "/missing"):
+        shop.get(path)
+    page.keyboard.press("/")
+    found = page.locator("#filter")
+    expect(found).to_be_focused()
+    for words, paths in {
+        "/users": ["/users/2", "/users/1"],
+        "/USERS 1": ["/users/1"],
+        "n+1": ["/orders"],
+        "5": ["/taken"],
+        "4xx": ["/missing"],
+        "integrityerror": ["/taken"],
+        "get /users": ["/users/2", "/users/1"],
+        "nothing of the kind": [],
+    }.items():
+        found.fill(words)
+        expect(requests(page).locator(".path")).to_have_text(paths)
+        expect(page.locator("#none-found")).to_be_visible(visible=not paths)
+    page.keyboard.press("Escape")
+    expect(found).to_have_value("")
+    page.locator('[data-only="errors"]').click()
+    expect(requests(page).locator(".path")).to_have_text(["/taken"])
+    expect(page.locator('[data-only="errors"] span')).to_have_text("1")
+    page.locator('[data-only="warnings"]').click()
+    expect(requests(page).locator(".path")).to_have_text(["/orders"])
+
+
+def test_requests_can_be_sorted(shop: Shop, page: Page) -> None:
+    page.goto("#requests")
+    for path in ("/users/1", "/orders?n=5", "/orders?n=12"):
+        shop.get(path)
+    page.locator("#filter").fill("get")
+    expect(requests(page).locator(".queries")).to_have_text(["13", "6", "1"])
+    page.locator('[data-sort="time"]').click()
+    shop.get("/users/2")
+    expect(requests(page).locator(".queries")).to_have_text(["1", "13", "6", "1"])
+    page.locator('[data-sort="queries"]').click()
+    expect(requests(page).locator(".queries")).to_have_text(["13", "6", "1", "1"])
+    header = page.get_by_role("columnheader", name="Queries")
+    expect(header).to_have_attribute("aria-sort", "descending")
+
+
+def test_the_list_can_be_used_by_keys_alone(shop: Shop, page: Page) -> None:
+    one, two = shop.number("/users/1"), shop.number("/users/2")
+    page.goto("#now")
+    page.keyboard.press("2")
+    expect(requests(page)).to_have_count(3)
+    page.keyboard.press("/")
+    page.keyboard.type("users")
+    expect(requests(page)).to_have_count(2)
+    page.keyboard.press("Enter")
+    expect(page.locator(f'[data-request="{two}"]')).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("j")
+    expect(page.locator(f'[data-request="{one}"]')).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("k")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page.locator("#request-title")).to_have_text("GET /users/1")
+    page.keyboard.press("[")
+    expect(page.locator("#request-title")).to_have_text("GET /users/2")
+    page.keyboard.press("]")
+    expect(page.locator("#request-title")).to_have_text("GET /users/1")
+    page.keyboard.press("Escape")
+    expect(page.locator("#view-requests")).to_be_visible()
+    expect(page.locator(f'[data-request="{one}"]')).to_have_attribute("aria-selected", "true")
+
+
+# One request.
+
+
+def test_the_execution_table_has_the_columns_of_the_lesson(shop: Shop, page: Page) -> None:
+    number = shop.number("/users/1")
+    shop.recorded(number)
+    open_request(page, number)
+    headings = page.locator("#execution").get_by_role("columnheader")
+    expect(headings).to_have_text(HEADINGS)
+    expect(page.locator("#step-progress")).to_have_text("Step 4 of 7")
+    assert column(page, "step") == ["1", "2", "3", "4", "5", "6", "7"]
+    assert column(page, "action") == [
+        *("Create the FastAPI instance", "Create the Database instance", "Connect to the database"),
+        *("Request received: GET /users/1", "Query sent: SELECT users", "Rows of SELECT users"),
+        "Response sent",
+    ]
+    assert column(page, "async") == ["No", "No", "Yes", "No", "Yes", "Yes", "No"]
+    assert column(page, "before")[3:] == ["listening", "idle", "in flight", "answering"]
+    assert column(page, "after")[:4] == [
+        *("FastAPI instance created", "database object created", "connected", "answering")
+    ]
+    assert column(page, "after")[4:] == ["in flight", "idle", "answered 200"]
+    results = column(page, "result")
+    assert results[:2] == ["ready", "URL set"]
+    assert results[4].startswith("on ")
+    assert results[5:] == ["1 row", "answered 200"]
+    assert column(page, "place")[4:6] == [f"shop.py:{READS_USER}"] * 2
+    assert re.fullmatch(r"[\d.<]+ (ms|s)", column(page, "took")[5])
+
+
+def test_a_step_says_all_that_is_known_of_it(shop: Shop, page: Page) -> None:
+    number = shop.number("/users/1")
+    shop.recorded(number)
+    open_request(page, number)
+    steps(page, action="Rows of SELECT users").click()
+    detail = page.locator(".step-detail")
+    expect(detail.get_by_role("heading")).to_have_text("Step 6 Rows of SELECT users")
+    expect(detail).to_contain_text("in flight → idle")
+    expect(detail).to_contain_text(f"shop.py:{READS_USER} in create_app.<locals>.read_user")
+    expect(detail.locator("code.source")).to_contain_text("user = await database.fetch_one(")
+    expect(detail.locator("pre")).to_have_text("SELECT * FROM users WHERE id = ?")
+    expect(detail).to_contain_text("Rows1 row")
+    steps(page, action="Query sent").click()
+    # Its values are told by type and size.
+    expect(detail.locator("table.values tr").nth(1)).to_have_text("1int")
+    expect(detail.locator("table.values th")).to_have_text(["Name", "Type", "Size"])
+
+
+def test_the_concept_flow_is_lit_step_by_step(shop: Shop, page: Page) -> None:
+    number = shop.number("/users/1")
+    shop.recorded(number)
+    open_request(page, number)
+    expect(page.locator("#flow li b")).to_have_text(FLOW)
+    page.locator("#step-first").click()
+    lit = page.locator('#flow [aria-current="step"]')
+    for name in (*FLOW[:5], "Return result", "Return result"):
+        expect(lit).to_have_count(1)
+        expect(lit.locator("b")).to_have_text(name)
+        page.keyboard.press("ArrowRight")
+    # What has not been is no way to go.
+    expect(page.locator("#flow button").filter(has_text="Disconnect")).to_be_disabled()
+    page.locator("#flow button").filter(has_text="Run query").click()
+    expect(chosen(page).locator(".action")).to_have_text("Query sent: SELECT users")
+    expect(page.locator("#flow [data-done] b")).to_have_text(FLOW[:4])
+
+
+def test_the_variables_of_the_lesson_are_tracked(shop: Shop, page: Page) -> None:
+    number = shop.number("/users/1")
+    shop.recorded(number)
+    open_request(page, number)
+    tracker = page.locator("#tracker")
+    cells = tracker.locator("td.present")
+    page.locator("#step-first").click()
+    expect(cells.first).to_contain_text("FastAPI instance")
+    expect(tracker.locator("tbody th")).to_have_text(["app", "database", "query_result"])
+    seen = [[text.split(" (changed)")[0] for text in cells.all_text_contents()]]
+    for number_of_step in range(2, 8):
+        page.keyboard.press("ArrowRight")
+        expect(tracker.locator('th[aria-current="step"]')).to_have_text(
+            f"After step {number_of_step}"
+        )
+        seen.append([text.split(" (changed)")[0] for text in cells.all_text_contents()])
+    assert seen == [
+        ["FastAPI instance", "None", "None"],
+        ["FastAPI instance", "Database instance (not connected)", "None"],
+        ["FastAPI instance", "connected", "None"],
+        ["FastAPI instance", "connected", "None"],
+        ["FastAPI instance", "connected", "awaiting SELECT users"],
+        ["FastAPI instance", "connected", "1 row of users"],
+        ["FastAPI instance", "connected", "1 row of users"],
+    ]
+    expect(tracker.locator("td.changed.present")).to_have_count(0)
+    page.keyboard.press("ArrowLeft")
+    expect(tracker.locator("td.changed.present")).to_have_text("1 row of users (changed)")
+    tracker.get_by_role("button", name="After step 5").click()
+    expect(page.locator("#step-progress")).to_have_text("Step 5 of 7")
+
+
+def test_a_request_can_be_gone_through_by_keys_and_by_buttons(shop: Shop, page: Page) -> None:
+    number = shop.number("/users/1")
+    shop.recorded(number)
+    open_request(page, number)
+    progress = page.locator("#step-progress")
+    expect(progress).to_have_text("Step 4 of 7")
+    for key, position in (
+        *(("ArrowRight", 5), ("ArrowRight", 6), ("ArrowLeft", 5), ("End", 7), ("ArrowRight", 7)),
+        *(("Home", 1), ("ArrowLeft", 1), ("j", 2), ("ArrowDown", 3), ("k", 2), ("ArrowUp", 1)),
+    ):
+        page.keyboard.press(key)
+        expect(progress).to_have_text(f"Step {position} of 7")
+        expect(chosen(page).locator(".step")).to_have_text(str(position))
+    expect(page.locator("#step-back")).to_be_disabled()
+    for button, position in (("forward", 2), ("last", 7), ("back", 6), ("first", 1)):
+        page.locator(f"#step-{button}").click()
+        expect(progress).to_have_text(f"Step {position} of 7")
+    page.locator("#step-slider").fill("3")
+    expect(progress).to_have_text("Step 3 of 7")
+    expect(page.locator("#step-slider")).to_have_attribute(
+        "aria-valuetext", "step 3 of 7: Connect to the database"
+    )
+
+
+def test_the_address_names_the_step(shop: Shop, page: Page) -> None:
+    number = shop.number("/users/1")
+    sent = next(step["n"] for step in shop.recorded(number)["steps"] if step["kind"] == "query")
+    open_request(page, number)
+    steps(page, action="Query sent").click()
+    expect(page).to_have_url(re.compile(f"#requests/{number}/{sent}$"))
+    page.reload()
+    expect(chosen(page)).to_have_attribute("data-step", str(sent))
+    expect(page.locator(".step-detail")).to_contain_text("Query sent: SELECT users")
+
+
+def test_a_request_that_is_not_kept_is_said_to_be_gone(page: Page) -> None:
+    page.goto("#requests/999999")
+    expect(page.get_by_text("This request is no longer kept")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#view-requests")).to_be_visible()
+
+
+def test_a_request_grows_while_it_is_looked_at(shop: Shop, page: Page) -> None:
+    growing = shop.call("/grow?key=live")
+    page.goto("#requests")
+    requests(page).filter(has_text="/grow").click()
+    expect(page.locator("#request-facts")).to_contain_text("under way")
+    live = page.locator("#live")
+    expect(live).to_have_attribute("aria-pressed", "true")
+    sent = steps(page, action="Query sent: SELECT orders")
+    expect(sent).to_have_count(1)
+    for number in range(2):
+        shop.get(f"/let-go?key=live {number}")
+        expect(sent).to_have_count(number + 2)
+    # It follows what comes, until somebody goes back.
+    expect(page.locator("#step-progress")).to_have_text("Step 10 of 10")
+    page.keyboard.press("ArrowLeft")
+    expect(live).to_have_attribute("aria-pressed", "false")
+    expect(page.locator("#step-progress")).to_have_text("Step 9 of 10")
+    page.keyboard.press("l")
+    expect(live).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#step-progress")).to_have_text("Step 10 of 10")
+    page.keyboard.press("ArrowLeft")
+    shop.get("/let-go?key=live 2")
+    assert growing.result().status_code == 200
+    expect(page.locator("#step-progress")).to_have_text("Step 9 of 11")
+    expect(page.locator("#request-facts")).to_contain_text("200")
+    expect(live).to_be_hidden()
+    assert column(page, "step") == [str(number) for number in range(1, 12)]
+
+
+def test_a_query_that_runs_is_a_step_already(shop: Shop, page: Page) -> None:
+    reading = shop.call("/endless")
+    page.goto("#requests")
+    requests(page).filter(has_text="/endless").click()
+    expect(steps(page, action="Query sent: WITH n")).to_have_count(1)
+    expect(page.locator("#request-facts")).to_contain_text("under way")
+    page.keyboard.press("1")
+    page.locator('[data-lane][data-state="in flight"]').get_by_role("button").click()
+    reading.result()
+    page.go_back()
+    expect(steps(page, result="QueryCancelledError")).to_have_count(1)
+    # Once.
+    expect(steps(page, action="Query sent")).to_have_count(1)
+
+
+def test_a_key_moment_leads_to_its_steps(shop: Shop, page: Page) -> None:
+    number = shop.number("/orders?n=5")
+    shop.recorded(number)
+    open_request(page, number)
+    moment = page.locator("#request-moments li[data-kind='n+1'] button")
+    expect(moment).to_contain_text("The same query ran 5 times")
+    expect(moment).to_contain_text("5 steps")
+    positions = []
+    for _ in range(6):
+        moment.click()
+        expect(chosen(page).locator(".action")).to_have_text("Query sent: SELECT users")
+        positions.append(page.locator("#step-progress").inner_text())
+    # One after the other, and round again.
+    assert len(set(positions[:5])) == 5
+    assert positions[5] == positions[0]
+    expect(page.locator(".step-detail .warning")).to_contain_text("The same query ran 5 times")
+    # By keys as well.
+    page.keyboard.press("Home")
+    page.keyboard.press("n")
+    expect(page.locator("#step-progress")).to_have_text(positions[0])
+    page.keyboard.press("n")
+    expect(page.locator("#step-progress")).to_have_text(positions[1])
+    page.keyboard.press("N")
+    expect(page.locator("#step-progress")).to_have_text(positions[0])
+    longest = page.locator("#request-moments li[data-kind='longest'] button")
+    longest.click()
+    expect(chosen(page).locator(".took")).not_to_be_empty()
+
+
+def test_a_query_in_a_loop_is_found_with_its_file_and_line(shop: Shop, page: Page) -> None:
+    number = shop.number("/orders?n=12")
+    shop.recorded(number)
+    page.goto("#requests")
+    page.locator("[data-only='warnings']").click()
+    requests(page).filter(has_text="/orders").click()
+    page.locator("#request-moments li[data-kind='n+1'] button").click()
+    expect(chosen(page).locator(".place")).to_have_text(f"shop.py:{READS_NAME}")
+    expect(page.locator(".step-detail .file")).to_contain_text(f"shop.py:{READS_NAME}")
+    marked = page.locator("#execution [data-step][data-marked]")
+    expect(marked.first).to_be_visible()
+
+
+def test_an_error_is_shown_at_its_step_and_at_the_top(shop: Shop, page: Page) -> None:
+    number = shop.number("/taken")
+    shop.recorded(number)
+    open_request(page, number)
+    expect(page.locator("#request-error")).to_contain_text("IntegrityError")
+    expect(page.locator("#request-facts")).to_contain_text("500")
+    failed = page.locator("#execution [data-step][data-error]")
+    expect(failed).to_have_count(2)
+    page.locator("#request-moments li[data-kind='error'] button").click()
+    expect(chosen(page)).to_have_attribute("data-kind", "rows")
+    expect(page.locator(".step-detail .failure")).to_have_text(
+        "IntegrityError: UNIQUE constraint failed: users.name"
+    )
+
+
+@pytest.mark.parametrize("path", ["/dropped"])
+def test_a_query_that_was_never_awaited_is_a_step(shop: Shop, page: Page, path: str) -> None:
+    number = shop.number(path)
+    shop.recorded(number)
+    open_request(page, number)
+    dropped = page.locator('#execution [data-step][data-kind="dropped"]')
+    expect(dropped.locator(".action")).to_contain_text("Never awaited")
+    expect(dropped.locator(".result")).to_have_text("did not run")
+
+
+def test_ten_thousand_steps_are_no_more_elements_than_a_few(shop: Shop, page: Page) -> None:
+    number = shop.number("/many?n=11000")
+    recorded = shop.recorded(number)
+    assert recorded["cut"] > 0
+    kept = len(recorded["prologue"]) + len(recorded["steps"])
+    assert kept > 10_000
+    count = f"{kept + recorded['cut']:,}"
+    rows, progress = page.locator("#execution [data-step]"), page.locator("#step-progress")
+
+    def expect_few_elements() -> None:
+        assert rows.count() < 150
+        assert page.locator("*").count() < 3_000
+
+    open_request(page, number)
+    expect(progress).to_contain_text(f" of {count}")
+    expect(page.locator(".cut")).to_have_text(
+        f"The first {recorded['cut']:,} steps of this request are no longer kept."
+    )
+    expect_few_elements()
+    page.keyboard.press("End")
+    expect(progress).to_have_text(f"Step {count} of {count}")
+    expect(chosen(page).locator(".action")).to_have_text("Response sent")
+    expect(chosen(page).locator(".step")).to_have_text(count)
+    expect(chosen(page)).to_be_in_viewport()
+    page.keyboard.press("PageUp")
+    expect(progress).not_to_have_text(f"Step {count} of {count}")
+    expect(chosen(page)).to_be_in_viewport()
+    page.keyboard.press("Home")
+    expect(progress).to_have_text(f"Step 1 of {count}")
+    # Wherever it is scrolled to there are rows, one below the other.
+    for share in (0.25, 0.5, 0.75):
+        page.locator("#execution .virtual").evaluate(
+            "(list, share) => { list.scrollTop = list.scrollHeight * share; }", share
+        )
+        near = round(kept * share)
+        steps_there = page.locator(f'[data-index="{near + 5}"]')
+        expect(steps_there).to_be_in_viewport()
+        expect(steps_there.locator(".action")).to_contain_text("SELECT orders")
+    expect_few_elements()
