@@ -327,21 +327,19 @@ class Operation:
     def cancel(self) -> None:
         """Stop it in the database; its caller gets a ``QueryCancelledError``."""
         task = self.task_object
-        if task is None or self._was_stopped or not self.can_be_stopped:
+        if task is None or not self.can_be_stopped:
             return
-        self._was_stopped = True
         loop = task.get_loop()
         if loop is _running_loop():
-            task.cancel()
+            self._cancel_task()
         else:
             # That one is in another thread, or closed.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._cancel_task)
 
     def _cancel_task(self) -> None:
-        if self.task_object is None:
-            self._was_stopped = False  # it was over before
-        else:
+        if self.task_object is not None and not self._was_stopped:
+            self._was_stopped = True
             self.task_object.cancel()
 
     def _takes_cancellation(self, error: BaseException | None) -> bool:

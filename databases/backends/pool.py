@@ -9,13 +9,12 @@ error can tell whom one waited for.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import math
 import random
 import weakref
 from typing import Any, Generic
 
-from databases.backends.slot import LinkT, Slot
+from databases.backends.slot import LinkT, Slot, free_name
 from databases.backends.sockets import has_news
 from databases.backends.waiting import Waiting
 from databases.exceptions import disconnected
@@ -203,11 +202,11 @@ class Pool(Generic[LinkT]):
     def statistics(self) -> Statistics:
         """Which connections there are, who has them and who waits for one."""
         slots = sorted(self._slots, key=lambda slot: (len(slot.name), slot.name))
-        connections = [slot.state() for slot in slots]
         opening = sum(not task.done() for task in self._opening)
+        connections = [slot.state() for slot in slots]
         connections += [ConnectionState("a new connection", "opening")] * opening
-        held_by = [slot.name for slot in slots if slot.lent]
-        waiting = waiters(self._queue, self._waiting.what, held_by)
+        lent = [slot.name for slot in slots if slot.lent]
+        waiting = waiters(self._queue, self._waiting.what, lent)
         return Statistics(True, self._options.max_size, tuple(connections), waiting)
 
     # Lending.
@@ -248,14 +247,9 @@ class Pool(Generic[LinkT]):
             raise
         lifetime = self._options.max_lifetime
         # Those opened together must not be closed together.
-        slot = Slot(link, self._now() + lifetime * random.uniform(0.9, 1.0), self._free_name())
+        slot = Slot(link, self._now() + lifetime * random.uniform(0.9, 1.0), free_name(self._slots))
         self._slots.add(slot)
         return slot
-
-    def _free_name(self) -> str:
-        """The first that none has, so that a connection bears the name of the one it replaces."""
-        taken = {slot.name for slot in self._slots}
-        return next(name for n in itertools.count(1) if (name := f"connection {n}") not in taken)
 
     def _opened_in_vain(self, opening: asyncio.Task[Slot[LinkT]]) -> None:
         if not opening.cancelled() and opening.exception() is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from typing import Any, Generic, TypeVar
 
@@ -10,6 +11,7 @@ from databases.statistics import ConnectionState
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Collection
 
     from databases.backends.link import Link
     from databases.holding import Holding
@@ -50,3 +52,10 @@ class Slot(Generic[LinkT]):
             # Lent for one statement, which runs from the beginning.
             holding.running_since = holding.since
         return ConnectionState.held_by(self.name, holding)
+
+
+def free_name(slots: Collection[Slot[LinkT]]) -> str:
+    """The first that none has, so that a connection bears the name of the one it replaces."""
+    taken = {slot.name for slot in slots}
+    names = (f"connection {number}" for number in itertools.count(1))
+    return next(name for name in names if name not in taken)

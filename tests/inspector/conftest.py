@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,10 @@ import httpx2
 import pytest
 
 import databases
+from databases import Database
 from tests.inspector.browser import chromium, window
+from tests.inspector.recorded import Recorded, new_url, recorded
+from tests.library.kinds import FILE, Kind
 from tests.servers.processes import free_port
 
 if TYPE_CHECKING:
@@ -225,3 +228,23 @@ def narrow_page(browser: Browser, narrow_shop: Shop) -> Iterator[Page]:
     """The same for the shop on PostgreSQL."""
     with window(browser, narrow_shop.inspector) as context:
         yield context.new_page()
+
+
+@pytest.fixture
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """The kind of database: a file of SQLite, unless the test says otherwise."""
+    kind: Kind = getattr(request, "param", FILE)
+    return kind
+
+
+@pytest.fixture
+def url(kind: Kind, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, which is the test's own."""
+    return new_url(kind, request, tmp_path)
+
+
+@pytest.fixture
+async def both(kind: Kind, url: str) -> AsyncIterator[tuple[Database, Recorded]]:
+    """A database with a table of users, and what is recorded of it."""
+    async with recorded(kind, url) as both:
+        yield both

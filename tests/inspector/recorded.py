@@ -31,6 +31,12 @@ def new_url(kind: Kind, request: pytest.FixtureRequest, folder: Path) -> str:
     return of_driver(server.create_database(f"recorded_{next(_numbers)}"), kind.scheme)
 
 
+def is_at(moment: Moment, file: str, line: str) -> bool:
+    """Whether a moment tells the line of a file that it comes from."""
+    site = moment.site
+    return site is not None and site.filename == file and site.source() == line
+
+
 class Recorded(Recorder):
     """A recorder, and what tests ask of it."""
 

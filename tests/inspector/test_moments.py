@@ -5,15 +5,12 @@ from __future__ import annotations
 import ast
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 from databases import Database
-from databases.inspector.moments import Moment
-from tests.inspector.recorded import Recorded, new_url, recorded
+from tests.inspector.recorded import Recorded, is_at
 from tests.library.kinds import (
     ASYNCMY,
     ASYNCPG,
@@ -30,30 +27,6 @@ from tests.library.users import INSERT, count
 
 ANY = on([FILE, ASYNCPG, ASYNCMY])
 SELECT = "SELECT name FROM users WHERE id = :id"
-
-
-@pytest.fixture
-def kind(request: pytest.FixtureRequest) -> Kind:
-    """The kind of database: a file of SQLite, unless the test says otherwise."""
-    kind: Kind = getattr(request, "param", FILE)
-    return kind
-
-
-@pytest.fixture
-def url(kind: Kind, request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return new_url(kind, request, tmp_path)
-
-
-@pytest.fixture
-async def both(kind: Kind, url: str) -> AsyncIterator[tuple[Database, Recorded]]:
-    async with recorded(kind, url) as both:
-        yield both
-
-
-def is_at(moment: Moment, line: str) -> bool:
-    """Whether a moment tells the line of this module that it comes from."""
-    site = moment.site
-    return site is not None and site.filename == __file__ and site.source() == line
 
 
 def parses(code: str | None) -> bool:
@@ -75,7 +48,7 @@ async def test_a_loop_of_reads_is_found_with_its_place_its_cost_and_the_cure(
         for number in range(5):
             await database.fetch_one(SELECT, {"id": number})
     moment = recorder.the("n+1")
-    assert is_at(moment, 'await database.fetch_one(SELECT, {"id": number})')
+    assert is_at(moment, __file__, 'await database.fetch_one(SELECT, {"id": number})')
     assert (moment.times, len(moment.steps)) == (5, 5)
     request = recorder.requests()[-1]
     steps = {step["n"]: step for step in request["steps"]}
@@ -158,7 +131,7 @@ async def test_writes_one_by_one_are_found(kind: Kind, both: tuple[Database, Rec
         for number in range(4):
             await database.execute(INSERT, {"name": str(number)})
     moment = recorder.the("sequential")
-    assert is_at(moment, 'await database.execute(INSERT, {"name": str(number)})')
+    assert is_at(moment, __file__, 'await database.execute(INSERT, {"name": str(number)})')
     assert moment.times == 4
     assert "execute_many" in (moment.advice.right or "")
     assert recorder.kinds() == ["sequential"]
@@ -223,7 +196,7 @@ async def test_reads_that_could_be_gathered(
         assert recorder.kinds() == []
         return
     moment = recorder.the("sequential")
-    assert is_at(moment, "await database.fetch_val(first)")
+    assert is_at(moment, __file__, "await database.fetch_val(first)")
     assert moment.cost is not None
     assert moment.cost > 0.01
     assert parses(moment.advice.right)
@@ -246,7 +219,7 @@ async def test_what_was_never_awaited_is_found_with_the_line_to_write(
     ):
         database.execute(INSERT, {"name": "Ada"})
     moment = recorder.the("dropped")
-    assert is_at(moment, 'database.execute(INSERT, {"name": "Ada"})')
+    assert is_at(moment, __file__, 'database.execute(INSERT, {"name": "Ada"})')
     assert moment.advice.right == 'await database.execute(INSERT, {"name": "Ada"})'
     assert str(moment.request) == "POST /users"
 
@@ -262,7 +235,7 @@ async def test_a_statement_tried_again_is_found(
     idle_for(database, 0)
     await database.fetch_all("SELECT * FROM users")
     moment = recorder.the("retry")
-    assert is_at(moment, 'await database.fetch_all("SELECT * FROM users")')
+    assert is_at(moment, __file__, 'await database.fetch_all("SELECT * FROM users")')
     assert moment.advice.why == "Its connection broke before it was done."
 
 

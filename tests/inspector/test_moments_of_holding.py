@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from databases import Database, exceptions
-from databases.inspector.moments import Moment
-from tests.inspector.recorded import Recorded, new_url, recorded
+from tests.inspector.recorded import Recorded, is_at, recorded
 from tests.library.kinds import (
     ASYNCMY,
     ASYNCPG,
@@ -25,30 +22,6 @@ from tests.library.users import INSERT, count
 
 ANY = on([FILE, ASYNCPG, ASYNCMY])
 SELECT = "SELECT name FROM users WHERE id = :id"
-
-
-@pytest.fixture
-def kind(request: pytest.FixtureRequest) -> Kind:
-    """The kind of database: a file of SQLite, unless the test says otherwise."""
-    kind: Kind = getattr(request, "param", FILE)
-    return kind
-
-
-@pytest.fixture
-def url(kind: Kind, request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return new_url(kind, request, tmp_path)
-
-
-@pytest.fixture
-async def both(kind: Kind, url: str) -> AsyncIterator[tuple[Database, Recorded]]:
-    async with recorded(kind, url) as both:
-        yield both
-
-
-def is_at(moment: Moment, line: str) -> bool:
-    """Whether a moment tells the line of this module that it comes from."""
-    site = moment.site
-    return site is not None and site.filename == __file__ and site.source() == line
 
 
 async def rest(seconds: float = 0.15) -> None:
@@ -72,7 +45,7 @@ async def test_a_slow_query_is_found(kind: Kind, url: str) -> None:
         await database.fetch_val(slow_read(kind, 1))
         await count(database)
         moment = recorder.the("slow")
-        assert is_at(moment, "await database.fetch_val(slow_read(kind, 1))")
+        assert is_at(moment, __file__, "await database.fetch_val(slow_read(kind, 1))")
         assert moment.cost is not None
         assert moment.cost >= 0.02
         assert recorder.exported()["moments"][0]["explain"]
@@ -99,7 +72,7 @@ async def test_a_connection_held_for_nothing_is_found(
             await connection.fetch_val("SELECT 1")
             await rest(0.6)
     moment = recorder.the("held")
-    assert is_at(moment, "async with database.connection() as connection:")
+    assert is_at(moment, __file__, "async with database.connection() as connection:")
     assert moment.cost is not None
     assert moment.cost > 0.5
     assert recorder.kinds() == ["held"]
@@ -116,7 +89,7 @@ async def test_a_transaction_left_idle_is_found_once_and_not_as_held_too(
             await rest(0.6)
             await database.execute(INSERT, {"name": "Grace"})
     moment = recorder.the("idle transaction")
-    assert is_at(moment, "async with database.transaction():")
+    assert is_at(moment, __file__, "async with database.transaction():")
     assert recorder.kinds() == ["idle transaction"]
     assert moment.times == 1
 

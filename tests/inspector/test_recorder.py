@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from databases import Database, exceptions
 from databases.inspector import views
 from databases.inspector.quantiles import Durations
 from databases.inspector.recorder import Record, Recorder
-from tests.inspector.recorded import Recorded, new_url, recorded
+from tests.inspector.recorded import Recorded, recorded
 from tests.library.kinds import (
     ASYNCMY,
     ASYNCPG,
@@ -29,24 +28,6 @@ from tests.library.users import INSERT, count
 SECRET = "pa55" + "w0rd"  # the line of a call is shown, so it must not be written there
 
 ANY = on([FILE, ASYNCPG, ASYNCMY])
-
-
-@pytest.fixture
-def kind(request: pytest.FixtureRequest) -> Kind:
-    """The kind of database: a file of SQLite, unless the test says otherwise."""
-    kind: Kind = getattr(request, "param", FILE)
-    return kind
-
-
-@pytest.fixture
-def url(kind: Kind, request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return new_url(kind, request, tmp_path)
-
-
-@pytest.fixture
-async def both(kind: Kind, url: str) -> AsyncIterator[tuple[Database, Recorded]]:
-    async with recorded(kind, url) as both:
-        yield both
 
 
 async def answer(recorder: Recorded, path: str, *queries: str) -> None:

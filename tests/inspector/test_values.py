@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ import pytest
 from databases import Database, exceptions
 from databases.inspector.feed import Feed
 from databases.inspector.recorder import Recorder
-from tests.inspector.recorded import Recorded, new_url, recorded
+from tests.inspector.recorded import Recorded, recorded
 from tests.library.kinds import (
     AIOMYSQL,
     ALL,
@@ -26,24 +25,6 @@ from tests.library.kinds import (
 from tests.library.users import INSERT
 
 SECRET = "pa55" + "w0rd"  # the line of a call is shown, so it must not be written there
-
-
-@pytest.fixture
-def kind(request: pytest.FixtureRequest) -> Kind:
-    """The kind of database: a file of SQLite, unless the test says otherwise."""
-    kind: Kind = getattr(request, "param", FILE)
-    return kind
-
-
-@pytest.fixture
-def url(kind: Kind, request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return new_url(kind, request, tmp_path)
-
-
-@pytest.fixture
-async def both(kind: Kind, url: str) -> AsyncIterator[tuple[Database, Recorded]]:
-    async with recorded(kind, url) as both:
-        yield both
 
 
 CASES: dict[str, tuple[str, Callable[[Any], list[Any]]]] = {
