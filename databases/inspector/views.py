@@ -149,6 +149,10 @@ class Telling:
         entries, self._entries = self._entries, None
         if entries is None:
             entries = recorder.entries(record.request, self._position)
+        if record.request is None and self._position and len(entries) > PIECE:
+            # Nobody can read what comes at such a rate, and to write it would hold up all of it.
+            self._cut += 2 * (len(entries) - PIECE)
+            entries = entries[-PIECE:]
         for entry in entries:
             if isinstance(entry, Entry):
                 shown.append(Shown(*entry))
