@@ -73,7 +73,8 @@ def apart() -> Iterator[None]:
             under_way[task] = operation
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop that runs in this thread, if one does."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -330,7 +331,7 @@ class Operation:
         if task is None or not self.can_be_stopped:
             return
         loop = task.get_loop()
-        if loop is _running_loop():
+        if loop is running_loop():
             self._cancel_task()
         else:
             # That one is in another thread, or closed.

@@ -55,18 +55,23 @@ class CallSite(tuple["CodeType", int]):
         return self.code.co_filename
 
     @property
+    def path(self) -> str:
+        """The same as people write it: relative, where it is below the working directory."""
+        path = self.filename
+        try:
+            near = os.path.relpath(path)
+        except (ValueError, OSError):
+            # Another drive, or there is no working directory any more.
+            return path
+        return path if near.startswith("..") else near
+
+    @property
     def line(self) -> int:
         """The line number, counted from 1."""
         return self._span()[0] or self.code.co_firstlineno
 
     def __str__(self) -> str:
-        path = self.filename
-        try:
-            near = os.path.relpath(path)
-        except (ValueError, OSError):
-            near = path
-        shown = path if near.startswith("..") else near
-        return f'File "{shown}", line {self.line}, in {self.code.co_qualname}'
+        return f'File "{self.path}", line {self.line}, in {self.code.co_qualname}'
 
     def source(self) -> str | None:
         """The line of code as written, or None where the source cannot be read."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import os.path
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -56,8 +55,7 @@ class Query:
         """Where it was called, as ``file:line``."""
         if self.site is None:
             return ""
-        near = os.path.relpath(self.site.filename)
-        return f"{self.site.filename if near.startswith('..') else near}:{self.site.line}"
+        return f"{self.site.path}:{self.site.line}"
 
 
 @dataclass(slots=True)

@@ -98,6 +98,9 @@ class Families:
         """All of them; those that took the most time first."""
         return sorted(self._families.values(), key=lambda each: -each.durations.total)
 
+    def __len__(self) -> int:
+        return len(self._families)
+
     def clear(self) -> None:
         """Forget all."""
         self._families.clear()

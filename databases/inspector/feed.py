@@ -89,14 +89,14 @@ class Feed:
         telling = self._telling
         if telling is None or telling.record is not record or telling.last is None:
             telling = self._telling = views.Telling(self._recorder, record)
-            yield from self._if_changed("request", telling.whole(views.PIECE))
+            yield from self._if_changed("request", telling.whole())
         elif record.version > self._told_version or record.is_open:
-            piece = telling.more(views.PIECE)
+            piece = telling.more()
             if piece["steps"] or record.version > self._told_version:
                 yield "steps", piece
         self._told_version = record.version
         while telling.has_more:
-            yield "steps", telling.more(views.PIECE)
+            yield "steps", telling.more()
 
     def _if_changed(self, name: str, data: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         if self._sent.get(name) != data:

@@ -79,6 +79,12 @@ class Moment:
     times: int = 1
     until: float = 0.0
 
+    def count(self, operation: Operation) -> None:
+        """Add what a query took to the cost; those that ran at the same time count once."""
+        began = max(operation.began, self.until)
+        self.cost = (self.cost or 0.0) + max(0.0, operation.ended_at - began)
+        self.until = max(operation.ended_at, self.until)
+
 
 class _Watch:
     """A connection that is held."""
@@ -111,6 +117,9 @@ class Moments:
     def latest(self) -> list[Moment]:
         """The moments of all requests, the newest first; the same from one place is one."""
         return sorted(self._latest.values(), key=lambda moment: -moment.time)
+
+    def __len__(self) -> int:
+        return len(self._latest)
 
     def clear(self) -> None:
         """Forget all."""
@@ -183,10 +192,7 @@ class Moments:
         key = ("repeated", operation.family, operation.site)
         moment = record.moments.get(key)
         if moment is not None:
-            # Those that ran at the same time count once.
-            began = max(operation.began, moment.until)
-            moment.cost = (moment.cost or 0.0) + max(0.0, operation.ended_at - began)
-            moment.until = max(operation.ended_at, moment.until)
+            moment.count(operation)
             moment.times += 1
             if len(moment.steps) < _MOST_STEPS:
                 moment.steps.append(operation.sent_number)
@@ -203,10 +209,8 @@ class Moments:
         moment = self._new("n+1" if reads else "sequential", step, record, told)
         moment.steps = [each.sent_number for each in same]
         moment.times = len(same)
-        moment.cost, moment.until = 0.0, 0.0
         for each in sorted(same, key=lambda each: each.began):
-            moment.cost += max(0.0, each.ended_at - max(each.began, moment.until))
-            moment.until = max(each.ended_at, moment.until)
+            moment.count(each)
         self._put(key, moment, record)
         return True
 

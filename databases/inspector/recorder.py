@@ -12,6 +12,7 @@ from databases.exceptions import shortened
 from databases.inspector.families import Families
 from databases.inspector.moments import Moments
 from databases.inspector.values import are_small, error_text, kept_values
+from databases.operations import running_loop
 from databases.statements import LONGEST_KEPT, Bound, Statement
 from databases.steps import Kind
 
@@ -165,11 +166,10 @@ class Recorder:
             self._filing = None
             self.file()
         self._due = self._counted + self._together
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return  # something was collected after the end of the loop; whoever looks files it
-        self._filing = loop.call_later(_DELAY, self._file_in_time)
+        loop = running_loop()
+        # Where none runs, something was collected after its end: whoever looks files it.
+        if loop is not None:
+            self._filing = loop.call_later(_DELAY, self._file_in_time)
 
     def _file_in_time(self) -> None:
         self._filing = None

@@ -33,7 +33,7 @@ _LIBRARY = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 _SHOWN_FAMILIES = 500
 _SHOWN_WAITING = 200
 _LONGEST_SQL = 10_000
-PIECE = 1_000
+_PIECE = 1_000
 """Steps of a request that are made at a time: more would hold up the application, and the page."""
 
 
@@ -48,8 +48,8 @@ def status(recorder: Recorder) -> JSON:
         "steps": recorder.total,
         "kept": recorder.kept,
         "requests": recorder.count,
-        "moments": len(recorder.moments.latest()),
-        "statements": len(recorder.families.by_time()),
+        "moments": len(recorder.moments),
+        "statements": len(recorder.families),
         "waiting": len(database._engine.statistics().waiting),
         "show_values": recorder.show_values,
     }
@@ -72,8 +72,6 @@ def summary(record: Record) -> JSON:
         "moments": list(dict.fromkeys(moment.kind for moment in record.moments.values())),
         "error": record.error,
     }
-    if request is not None:
-        shown["time"] = request.time
     if response is not None:
         shown["duration"] = _ms(response.lasted or 0.0)
         if response.detail is not None:
@@ -106,18 +104,18 @@ class Telling:
         self.last: int | None = None
         """The number of the last step that was told."""
 
-    def whole(self, most: int | None) -> JSON:
-        """How it began, and its first steps: at most so many, None for all."""
+    def whole(self) -> JSON:
+        """How it began, and its first steps."""
         prologue = self._story.opening(self._began)
         connecting = _connecting(self._recorder, self.record)
         prologue += [_step(shown, self._began, self._story) for shown in connecting]
-        steps = self.further(most)
+        steps = self.further()
         return {**self._frame(), "prologue": prologue, "steps": steps}
 
-    def more(self, most: int) -> JSON:
+    def more(self) -> JSON:
         """The steps that have come since."""
         after = self.last
-        steps = self.further(most)
+        steps = self.further()
         return {"n": self.record.number, "after": after, "steps": steps, **self._frame()}
 
     @property
@@ -125,11 +123,11 @@ class Telling:
         """Whether there are steps that are ready to be told."""
         return bool(self._ahead)
 
-    def further(self, most: int | None) -> list[JSON]:
-        """The next steps."""
+    def further(self) -> list[JSON]:
+        """The next steps, a bounded number."""
         if not self._ahead:
             self._ahead = self._fresh()
-        shown, self._ahead = self._ahead[:most], self._ahead[most:] if most else []
+        shown, self._ahead = self._ahead[:_PIECE], self._ahead[_PIECE:]
         if shown:
             self.last = shown[-1].step.number
         return [_step(each, self._began, self._story) for each in shown]
@@ -149,10 +147,10 @@ class Telling:
         entries, self._entries = self._entries, None
         if entries is None:
             entries = recorder.entries(record.request, self._position)
-        if record.request is None and self._position and len(entries) > PIECE:
+        if record.request is None and self._position and len(entries) > _PIECE:
             # Nobody can read what comes at such a rate, and to write it would hold up all of it.
-            self._cut += 2 * (len(entries) - PIECE)
-            entries = entries[-PIECE:]
+            self._cut += 2 * (len(entries) - _PIECE)
+            entries = entries[-_PIECE:]
         for entry in entries:
             if isinstance(entry, Entry):
                 shown.append(Shown(*entry))
@@ -227,12 +225,8 @@ def place(site: CallSite | None) -> JSON | None:
         return None
     if site.filename.startswith(_LIBRARY):
         return None  # database.lifespan, which the web framework calls
-    try:
-        near = os.path.relpath(site.filename)
-    except (ValueError, OSError):  # another drive, or there is no working directory any more
-        near = ".."
     return {
-        "file": site.filename if near.startswith("..") else near,
+        "file": site.path,
         "line": site.line,
         "function": site.code.co_qualname,
         "source": site.source(),
@@ -376,13 +370,13 @@ def written(
         entries: what is kept of it, if that is at hand.
     """
     telling = Telling(recorder, record, entries)
-    shown = telling.whole(PIECE)
+    shown = telling.whole()
     steps = shown.pop("steps")
     yield dumped(shown)[:-1] + ',"steps":['
     yield from map(dumped, steps[:1])
     yield "".join("," + dumped(step) for step in steps[1:])
     while telling.has_more:
-        yield "".join("," + dumped(step) for step in telling.further(PIECE))
+        yield "".join("," + dumped(step) for step in telling.further())
     yield "]}"
 
 

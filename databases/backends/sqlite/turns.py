@@ -15,7 +15,7 @@ from collections import deque
 from databases.backends.sqlite.faults import LockedError
 from databases.exceptions import StateError, disconnected
 from databases.holding import Holding
-from databases.operations import waits
+from databases.operations import running_loop, waits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -272,7 +272,7 @@ def _settle(future: asyncio.Future[None]) -> bool:
     if future.done():
         return False
     loop = future.get_loop()
-    if loop is _running_loop():
+    if loop is running_loop():
         future.set_result(None)
         return True
     try:
@@ -285,10 +285,3 @@ def _settle(future: asyncio.Future[None]) -> bool:
 def _set(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
