@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from databases.steps import Steps
     from databases.testing import Ran
 
+_GRACE = 5.0
+"""Seconds for which disconnect() lets work that is under way finish."""
+
 
 class Database(Queries):
     """A database, used from any number of tasks at once.
@@ -269,7 +272,7 @@ class Database(Queries):
             try:
                 await ground.start()
             except BaseException:
-                await self._engine.disconnect(site)
+                await self._engine.disconnect(site, 0.0)
                 raise
             self._shared, self._ground = shared, ground
 
@@ -284,7 +287,7 @@ class Database(Queries):
                 if ground is not None and ground.is_active:
                     await ground.rollback()
             finally:
-                await self._engine.disconnect(site)
+                await self._engine.disconnect(site, _GRACE)
 
     def _changing(self) -> asyncio.Lock:
         """The lock under which the database is connected and disconnected, in this event loop."""

@@ -98,13 +98,13 @@ class Engine:
         self.connected = self._backend
         self._watch()
 
-    async def disconnect(self, site: CallSite) -> None:
-        """Refuse queries from now on, and disconnect the backend."""
+    async def disconnect(self, site: CallSite, grace: float) -> None:
+        """Refuse queries from now on, and disconnect the backend within some seconds of grace."""
         backend, self.connected = self._backend, None
         assert backend is not None
         self._disconnected_at = site
         with self._told("DISCONNECT", site, "connected", "not connected"):
-            await backend.disconnect()
+            await backend.disconnect(grace)
 
     def _told(self, kind: str, site: CallSite, *states: str) -> AbstractContextManager[object]:
         if self._steps is None or not self._steps.is_watched:

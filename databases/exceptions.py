@@ -24,6 +24,9 @@ The tree::
         ├── InterfaceError
         ├── DataError
         ├── OperationalError
+        │   ├── TransactionConflictError      others were in the way: run the transaction again
+        │   ├── ConnectionFailureError        the server is away, or is no longer the one to write to
+        │   └── CommitUnknown                 whether it was kept is not known
         ├── IntegrityError
         ├── InternalError
         ├── ProgrammingError
@@ -128,7 +131,16 @@ class PoolDeadlock(PoolTimeout):
 
 
 class TooManyRequests(DatabaseError):
-    """``max_waiting`` others wait for a connection already."""
+    """More wait for a connection than may, or than can be served in time.
+
+    Args:
+        message: what happened, and what to do.
+        retry_after: seconds after which there will be room, as far as that can be told.
+    """
+
+    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class DriverError(DatabaseError):
@@ -145,6 +157,28 @@ class DataError(DriverError):
 
 class OperationalError(DriverError):
     """The database could not do it: locked, full, unreachable, a file that cannot be opened."""
+
+
+class TransactionConflictError(OperationalError):
+    """Other transactions were in the way, and nothing of this one was kept: run it again.
+
+    A serialization failure, a deadlock, a certification of Galera's that failed, a locked SQLite.
+    """
+
+
+class ConnectionFailureError(OperationalError):
+    """The server cannot be reached, went away, or takes no writes any more.
+
+    Nothing of a transaction that had not come to its COMMIT was kept.
+    """
+
+
+class CommitUnknown(OperationalError):
+    """The connection broke while the server had the COMMIT: nobody knows whether it was done.
+
+    It is never run again by itself: done twice it could do harm. A single statement that writes is
+    a transaction of its own, so this is raised for one too.
+    """
 
 
 class IntegrityError(DriverError):

@@ -82,20 +82,20 @@ class ObservedBackend(_ObservedRunner):
         """Make the database reachable: the engine tells of it, which knows the place."""
         await self._backend.connect()
 
-    async def disconnect(self) -> None:
+    async def disconnect(self, grace: float) -> None:
         """Close everything: the engine tells of it, which knows the place."""
-        await self._backend.disconnect()
+        await self._backend.disconnect(grace)
 
     def statistics(self) -> Statistics:
         """The live state."""
         return self._backend.statistics()
 
-    async def acquire(self, site: CallSite) -> ObservedConnection:
+    async def acquire(self, site: CallSite, *, readonly: bool = False) -> ObservedConnection:
         """Return a connection of the caller's own, as good as new."""
         steps = self._steps
         lease = steps.lease(site)
         with Operation(steps, Kind.ACQUIRE, site, None, lease, ("connected", "held")):
-            connection = await self._backend.acquire(site)
+            connection = await self._backend.acquire(site, readonly=readonly)
         return ObservedConnection(connection, steps, lease)
 
 

@@ -156,17 +156,18 @@ class CommentingBackend(_CommentingRunner):
         """Make the database reachable."""
         await self._backend.connect()
 
-    async def disconnect(self) -> None:
+    async def disconnect(self, grace: float) -> None:
         """Close everything."""
-        await self._backend.disconnect()
+        await self._backend.disconnect(grace)
 
     def statistics(self) -> Statistics:
         """The live state."""
         return self._backend.statistics()
 
-    async def acquire(self, site: CallSite) -> CommentingConnection:
+    async def acquire(self, site: CallSite, *, readonly: bool = False) -> CommentingConnection:
         """Return a connection of the caller's own, as good as new."""
-        return CommentingConnection(await self._backend.acquire(site), self._commenter)
+        held = await self._backend.acquire(site, readonly=readonly)
+        return CommentingConnection(held, self._commenter)
 
 
 class CommentingConnection(_CommentingRunner):

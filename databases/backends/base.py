@@ -113,12 +113,15 @@ class Backend(Runner, Protocol):
         """Make the database reachable, or raise the reason why it is not."""
         ...
 
-    async def disconnect(self) -> None:
-        """Close everything, rolling back what is open."""
+    async def disconnect(self, grace: float) -> None:
+        """Refuse new work, let what is under way finish for ``grace`` seconds, close everything."""
         ...
 
-    async def acquire(self, site: CallSite) -> BackendConnection:
-        """Return a connection of the caller's own, as good as new."""
+    async def acquire(self, site: CallSite, *, readonly: bool = False) -> BackendConnection:
+        """Return a connection of the caller's own, as good as new.
+
+        ``readonly`` promises that nothing is written on it.
+        """
         ...
 
     def statistics(self) -> Statistics:

@@ -81,7 +81,7 @@ class NetworkBackend:
             raise adopted(self._driver, error) from error.__cause__
         self._pool = pool
 
-    async def disconnect(self) -> None:
+    async def disconnect(self, grace: float) -> None:
         """Close all connections once the single statements under way are done."""
         if self._pool is not None:
             pool, self._pool = self._pool_now(), None
@@ -124,7 +124,7 @@ class NetworkBackend:
         finally:
             connection.release()
 
-    async def acquire(self, site: CallSite) -> NetworkConnection:
+    async def acquire(self, site: CallSite, *, readonly: bool = False) -> NetworkConnection:
         """Return a connection of the caller's own, as good as new."""
         pool = self._pool_now()
         try:

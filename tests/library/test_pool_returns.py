@@ -243,7 +243,7 @@ async def test_closing_waits_for_single_statements_and_ends_what_is_held(
     await settled()
     connection = await backend.acquire(here())
     await run(backend, UPDATE)
-    closing = asyncio.create_task(backend.disconnect())
+    closing = asyncio.create_task(backend.disconnect(5.0))
     await settled()
     assert [link.closed for link in fake.links] == [False, True, True]
     assert not closing.done()
@@ -263,7 +263,7 @@ async def test_closing_does_not_wait_for_ever(fake: FakeServer, clock: Clock) ->
     fake.gates[SELECT] = asyncio.Event()
     single = asyncio.create_task(run(backend, SELECT))
     await settled()
-    closing = asyncio.create_task(backend.disconnect())
+    closing = asyncio.create_task(backend.disconnect(5.0))
     await settled()
     await clock.forward(6.9)
     assert not closing.done()
@@ -280,7 +280,7 @@ async def test_who_waits_is_sent_home_by_closing(fake: FakeServer) -> None:
     held = await backend.acquire(here())
     waiting = [asyncio.create_task(run(backend, SELECT)) for _ in range(3)]
     await settled()
-    await backend.disconnect()
+    await backend.disconnect(5.0)
     for result in await asyncio.gather(*waiting, return_exceptions=True):
         assert isinstance(result, exceptions.NotConnectedError)
     held.release()
@@ -308,7 +308,7 @@ async def test_what_is_being_opened_while_it_closes_is_closed_too(fake: FakeServ
     fake.gates["connect"] = asyncio.Event()
     opening = asyncio.create_task(run(backend, SELECT))
     await settled()
-    closing = asyncio.create_task(backend.disconnect())
+    closing = asyncio.create_task(backend.disconnect(5.0))
     await settled()
     fake.gates["connect"].set()
     with pytest.raises(exceptions.NotConnectedError):
@@ -320,7 +320,7 @@ async def test_what_is_being_opened_while_it_closes_is_closed_too(fake: FakeServ
 async def test_closing_that_is_cancelled_closes_all_the_same(fake: FakeServer) -> None:
     backend = await connected(fake)
     fake.gates["close"] = asyncio.Event()
-    closing = asyncio.create_task(backend.disconnect())
+    closing = asyncio.create_task(backend.disconnect(5.0))
     await settled()
     closing.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -328,7 +328,7 @@ async def test_closing_that_is_cancelled_closes_all_the_same(fake: FakeServer) -
     fake.gates["close"].set()
     await settled()
     assert not fake.open
-    await backend.disconnect()
+    await backend.disconnect(5.0)
 
 
 @pytest.mark.parametrize("hangs", [False, True])
@@ -340,7 +340,7 @@ async def test_one_that_cannot_be_told_goodbye_is_closed(
         fake.gates["close"] = asyncio.Event()
     else:
         fake.errors["close"] = [ValueError()]
-    closing = asyncio.create_task(backend.disconnect())
+    closing = asyncio.create_task(backend.disconnect(5.0))
     await settled()
     await clock.forward(5.1)
     await closing

@@ -44,7 +44,7 @@ class Storm:
                 assert result is None or isinstance(result, asyncio.CancelledError), result
             await self._calm()
         assert self.backend._pool is not None
-        await self.backend.disconnect()
+        await self.backend.disconnect(5.0)
         assert not self.fake.open
 
     def _strike(self, tasks: list[asyncio.Task[None]]) -> None:

@@ -128,7 +128,7 @@ class SQLiteBackend:
             for thread in [self._writer, *readers, *self._idle, *self._lent]:
                 thread.stop()
 
-    async def disconnect(self) -> None:
+    async def disconnect(self, grace: float) -> None:
         """Close all connections once the statements under way are done."""
         self._turns.close()
         borrowed = {*self._idle, *self._lent, *self._ending}
@@ -211,7 +211,7 @@ class SQLiteBackend:
         finally:
             turns.give(turn)
 
-    async def acquire(self, site: CallSite) -> SQLiteConnection:
+    async def acquire(self, site: CallSite, *, readonly: bool = False) -> SQLiteConnection:
         """Return a connection of the caller's own; in memory, the one that there is."""
         return SQLiteConnection(Holding(site), self._lend, self._take_back, self._turns, self._lane)
 
