@@ -25,7 +25,7 @@ The tree::
         ├── DataError
         ├── OperationalError
         │   ├── TransactionConflictError      others were in the way: run the transaction again
-        │   ├── ConnectionFailureError        the server is away, or is no longer the one to write to
+        │   ├── ConnectionFailureError        the server is away, or takes no writes any more
         │   └── CommitUnknown                 whether it was kept is not known
         ├── IntegrityError
         ├── InternalError
