@@ -166,6 +166,9 @@ class Galera:
 
     def heal(self) -> None:
         """Have all of them run and belong together again, whatever a test has done to them."""
+        if not any(node.takes_statements() for node in self.running):
+            # Those that are left are no majority, and wait for somebody to say that they are all.
+            self.running[0].execute("SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES'")
         for node in self.nodes:
             if not node.is_running:
                 node.start()
