@@ -29,8 +29,7 @@ async def kill_primaries(cluster: Patroni, rounds: int, clients: int, report: Re
         assert node is not None
         await asyncio.to_thread(node.kill)
         killed.append(node)
-        while await asyncio.to_thread(cluster.primary) is None:
-            await asyncio.sleep(0.05)
+        await asyncio.to_thread(cluster.wait_for_primary)
         return time.monotonic()
 
     async def mend() -> None:

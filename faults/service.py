@@ -165,8 +165,8 @@ async def kill_primaries(
     ]
     rate = len(users.answers) / seconds
     held = (
-        f"{len(users.added):,} users added, all found at each instance; {rate:,.0f} answers a second: "
-        f"{counts[200] + counts[201]:,} of 2xx, {counts[503]:,} of 503, the last "
+        f"{len(users.added):,} users added, all found at each instance; {rate:,.0f} answers a "
+        f"second: {counts[200] + counts[201]:,} of 2xx, {counts[503]:,} of 503, the last "
         f"{figures(back)} after the promotion"
     )
     report.add(

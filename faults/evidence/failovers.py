@@ -78,8 +78,8 @@ async def fail_over(
         if seconds > WITHIN
     ]
     held = (
-        f"{book}; the servers recovered in {figures(recovered)}, clients {figures(back)} after them "
-        f"(longest pause of one {max(pauses):.2f} s)"
+        f"{book}; the servers recovered in {figures(recovered)}, clients {figures(back)} after "
+        f"them (longest pause of one {max(pauses):.2f} s)"
     )
     report.add(fault, rounds, time.monotonic() - started, held, broken)
     print(f"{'':4}errors that clients got: {dict(book.errors)}")

@@ -167,6 +167,13 @@ class Patroni:
             node.start()
         self.wait_until_well()
 
+    def wait_for_primary(self) -> None:
+        """Wait until one of them takes writes."""
+        deadline = time.monotonic() + 2 * PATIENCE
+        while self.primary() is None:
+            assert time.monotonic() < deadline, "there is no primary"
+            time.sleep(0.02)
+
     def wait_until_well(self) -> None:
         """Wait until all have agreed on a primary, a synchronous replica and another one."""
         deadline = time.monotonic() + 2 * PATIENCE
