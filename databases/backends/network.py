@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any, TypeVar
 
+from databases.backends import fates
 from databases.backends.hosts import Hosts
 from databases.backends.link import adopted
 from databases.backends.network_connection import NetworkConnection
 from databases.backends.pool import Pool
 from databases.backends.session import Leaves
-from databases.exceptions import disconnected
+from databases.exceptions import ConnectionFailureError, disconnected
 from databases.operations import repeats, sent
 from databases.statements import LONGEST_KEPT, Kept
 from databases.statistics import Statistics
@@ -37,12 +38,6 @@ T = TypeVar("T")
 _COMMITTED_AT_ONCE = (Verb.READ, Verb.INSERT, Verb.WRITE)
 """Statements that are a transaction of their own, done as a whole or not at all: that a procedure
 is, nobody knows."""
-
-_UNKNOWN = (
-    "The connection broke while the server had the statement: whether it was done is not known. "
-    "Look before you run it again, or write it so that doing it twice does no harm (INSERT ... ON "
-    "CONFLICT DO NOTHING, UPDATE ... SET n = 5 instead of n = n + 1)."
-)
 
 _FOLLOWED = 2
 """How many times a statement is run again on another server, where one takes no writes."""
@@ -138,9 +133,7 @@ class NetworkBackend:
         except Exception as error:
             raise adopted(self._driver, error) from error.__cause__
         sent(slot.name)
-        return NetworkConnection(
-            slot, pool, self._driver, self._begin, self._leaves, self._hosts.is_deposed
-        )
+        return NetworkConnection(slot, pool, self._driver, self._begin, self._leaves)
 
     def statistics(self) -> Statistics:
         """The connections of the pool."""
@@ -162,14 +155,16 @@ class NetworkBackend:
             sent(slot.name)
             result = await work(slot.link)
         except BaseException as error:
-            if slot is not None:
+            if slot is None:
+                raise adopted(self._driver, error) from error.__cause__
+            undone = self._is_undone(slot.link, error, statement)
+            if undone and tries < self._most_tries(slot.link):
                 self._take_back(pool, slot, error, sql)
-                if self._is_undone(slot.link, error, statement, tries):
-                    broke = slot.link.is_closed()
-                    what = "connection broke before it was done" if broke else "server refused it"
-                    repeats(f"its {what}", error)
-                    return await self._single(statement, site, work, tries + 1)
-            raise adopted(self._driver, error) from error.__cause__
+                broke = slot.link.is_closed()
+                what = "connection broke before it was done" if broke else "server refused it"
+                repeats(f"its {what}", error)
+                return await self._single(statement, site, work, tries + 1)
+            raise self._failed(pool, slot, error, sql, undone) from error.__cause__
         left = self._known.get(sql) or self._leaves(sql)
         if left is Leaves.NOTHING:
             pool.give_back(slot)
@@ -182,11 +177,22 @@ class NetworkBackend:
             pool.drop(slot)
         return result
 
+    def _failed(
+        self, pool: Pool[Link], slot: Slot[Link], error: BaseException, sql: str, undone: bool
+    ) -> BaseException:
+        """Make the error of a statement ours as well, and take its connection back."""
+        nothing_kept = undone or fates.only_reads(sql, self._leaves(sql))
+        unknown = None if nothing_kept else fates.UNKNOWN
+        error = fates.told(self._driver, slot.link, error, unknown, fates.NOT_DONE)
+        self._take_back(pool, slot, error, sql)
+        return error
+
     def _take_back(
         self, pool: Pool[Link], slot: Slot[Link], error: BaseException, sql: str
     ) -> None:
         """Take the connection of a statement that failed back."""
-        if slot.link.is_closed() or self._hosts.is_deposed(error):
+        lost = slot.link.is_closed() or isinstance(error, ConnectionFailureError)
+        if lost or self._hosts.is_deposed(error):
             # The other connections are as old, and to the same server.
             pool.drop(slot)
             pool.distrust()
@@ -196,31 +202,26 @@ class NetworkBackend:
             # Cancelled, it may run on the server still.
             pool.give_back_used(slot)
 
-    def _is_undone(
-        self, link: Link, error: BaseException, statement: Statement, tries: int
-    ) -> bool:
-        """Whether a statement was provably not done when its connection broke, and is run again.
-
-        Where it cannot be proved, that is noted on the error.
-        """
+    def _is_undone(self, link: Link, error: BaseException, statement: Statement) -> bool:
+        """Whether a statement was provably not done: its server refused it, or was not reached."""
         if not isinstance(error, Exception):
             return False
         if self._hosts.is_deposed(error):
-            # Another one may have taken its place. Of several statements in one text the first may
-            # have been done.
-            alone = statement.verb in _COMMITTED_AT_ONCE and ";" not in statement.sql
-            return alone and tries < _FOLLOWED
+            # Of several statements in one text the first may have been done.
+            return statement.verb in _COMMITTED_AT_ONCE and ";" not in statement.sql
         if not link.is_closed():
             return False
         if not link.sent:
-            # All connections of the pool may have been closed since they were used.
-            return tries <= self._options.max_size
-        if statement.verb in _COMMITTED_AT_ONCE and self._driver.is_undone(error):
-            # Only once: an administrator may be about to stop it for good.
-            error.add_note("The server ended the connection before the statement was committed.")
-            return tries == 0
-        error.add_note(_UNKNOWN)
-        return False
+            return True
+        return statement.verb in _COMMITTED_AT_ONCE and self._driver.is_undone(error)
+
+    def _most_tries(self, link: Link) -> int:
+        """How often a statement that was not done is run again."""
+        if not link.is_closed():
+            return _FOLLOWED
+        # All connections of the pool may have been closed since they were used. What was sent is
+        # run again only once: an administrator may be about to stop it for good.
+        return 1 if link.sent else self._options.max_size + 1
 
     def _leaves(self, sql: str) -> Leaves:
         left = self._known.get(sql)
