@@ -30,6 +30,8 @@ from faults.evidence.history import History
 from faults.evidence.ledger import Ledger
 from faults.evidence.load import at_work
 from faults.evidence.report import Report, options
+from faults.galera import recovery
+from tests.servers.galera import Galera
 from tests.servers.postgresql import PostgreSQL
 from tests.servers.proxy import Proxy
 
@@ -144,6 +146,48 @@ async def on_postgresql(server: PostgreSQL, url: str, report: Report, seconds: f
             await trial.conclude(database)
 
 
+async def on_galera(
+    cluster: Galera, report: Report, seconds: float, *, waits: bool = False
+) -> None:
+    """Clients of two nodes, while one node after the other is killed and joins again.
+
+    Galera keeps transactions of different nodes apart only by the rows that they write, or read
+    with FOR UPDATE: two that wrote the same row cannot both commit. Nothing serializes what is
+    only read. What was committed on one node is shown by another one a moment later, unless its
+    session waits for that (wsrep_sync_wait). So without that a client need not see the latest, nor,
+    after it went over to another node, all that it saw or wrote before.
+
+    Args:
+        cluster: in which the nodes are.
+        report: what is told.
+        seconds: how long it takes at least.
+        waits: whether sessions wait for what was committed on other nodes.
+    """
+    name = f"bank_{time.monotonic_ns()}"
+    cluster.create_database(name)
+    trial = Trial(report, seconds, own_writes=waits, monotonic=waits, latest=waits)
+    victims = itertools.cycle(cluster.nodes)
+
+    async def kill() -> None:
+        node = next(victims)
+        await asyncio.to_thread(node.kill)
+        await recovery(cluster)
+        await asyncio.to_thread(node.start)
+
+    one, other = [Database(cluster.url_of(name, first)) for first in (0, 1)]
+    async with one, other:
+        await create_tables(one)
+        await asyncio.to_thread(cluster.catch_up)
+        banks = [
+            Bank(database, trial.ledger, trial.history, locking="FOR UPDATE")
+            for database in (one, other)
+        ]
+        sync = "wsrep_sync_wait=1" if waits else "wsrep_sync_wait=0 (default)"
+        await trial.run(f"Galera: kill -9 of a node, {sync}", banks, kill)
+        await asyncio.to_thread(cluster.catch_up)
+        await trial.conclude(one)
+
+
 def sqlite(report: Report, seconds: float) -> None:
     asyncio.run(on_sqlite(report, seconds))
 
@@ -153,7 +197,13 @@ def postgresql(report: Report, seconds: float) -> None:
         asyncio.run(on_postgresql(server, server.create_database("bank"), report, seconds))
 
 
-PLACES = {"sqlite": sqlite, "postgresql": postgresql}
+def galera(report: Report, seconds: float) -> None:
+    for waits in (False, True):
+        with Galera(configuration={"wsrep-sync-wait": str(int(waits))}) as cluster:
+            asyncio.run(on_galera(cluster, report, seconds, waits=waits))
+
+
+PLACES = {"sqlite": sqlite, "postgresql": postgresql, "galera": galera}
 
 
 def main(arguments: Sequence[str]) -> None:

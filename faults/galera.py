@@ -36,7 +36,7 @@ async def recovery(cluster: Galera) -> float:
     wanted |= {"wsrep_cluster_status": "Primary"}
     async with asyncio.timeout(60):
         for node in left:
-            while not wanted.items() <= (await asyncio.to_thread(node.status)).items():
+            while not wanted.items() <= (await asyncio.to_thread(node.status)).items():  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
     return time.monotonic()
 
@@ -83,16 +83,12 @@ async def kill_nodes(
                 await asyncio.to_thread(node.start)
             await book.all_resumed(time.monotonic())
         broken = load.broken
+    await asyncio.to_thread(cluster.catch_up)
     for number, node in enumerate(cluster.nodes, 1):
-        kept = (
-            await asyncio.to_thread(node.execute, ledger.NUMBERS, database.url.database)
-        ).split()
-        broken += [f"node {number}: {promise}" for promise in book.broken(map(int, kept))]
-    broken += [
-        f"clients were back {seconds:.1f} s after the cluster"
-        for seconds in back
-        if seconds > WITHIN
-    ]
+        kept = await asyncio.to_thread(node.execute, ledger.NUMBERS, database.url.database)
+        broken += [f"node {number}: {promise}" for promise in book.broken(map(int, kept.split()))]
+    late = [seconds for seconds in back if seconds > WITHIN]
+    broken += [f"clients were back {seconds:.1f} s after the cluster" for seconds in late]
     held = (
         f"{book}; the cluster recovered in {figures(recovered)}, clients {figures(back)} after it "
         f"(longest pause of one {max(pauses):.2f} s)"

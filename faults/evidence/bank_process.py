@@ -1,4 +1,4 @@
-"""Clients of a bank in a process of their own: ``python -m faults.evidence.bank_process URL FIRST``.
+"""Clients of a bank in a process: ``python -m faults.evidence.bank_process URL FIRST``.
 
 The process says each thing that its clients did or saw on its standard output as soon as it is
 known, whatever becomes of it later. It ends when its input is closed; what is wrong it says last.
