@@ -124,11 +124,14 @@ class Users:
         found = []
         for port in ports:
             client = HTTPClient(port)
-            for user_id, name in self.added.items():
-                answer = await client.ask("GET", f"/users/{user_id}")
-                if answer.status != 200 or answer.content["name"] != name:
-                    found.append(user_id)
+            listed: dict[int, str] = {}
+            after: int | None = 0
+            while after is not None:
+                page = (await client.ask("GET", f"/users?limit=200&after={after}")).content
+                listed |= {user["id"]: user["name"] for user in page["users"]}
+                after = page["next_after"]
             client.close()
+            found += [user for user, name in self.added.items() if listed.get(user) != name]
         return found
 
 
