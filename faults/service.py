@@ -21,10 +21,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from faults.evidence.load import at_work
-
 from faults.evidence.failovers import WITHIN, figures
 from faults.evidence.http_client import HTTPClient
+from faults.evidence.load import at_work
 from faults.evidence.report import Report, options
 from tests.servers.processes import PATIENCE, free_port
 from tests.servers.replicated_postgresql import ReplicatedPostgreSQL
