@@ -36,6 +36,7 @@ from tests.servers.replicated_postgresql import ReplicatedPostgreSQL
 
 PORT = "SELECT inet_server_port()"
 SECRET = "s3cr3t"
+ENDLESS = "benchmark(1000000000000, rand())"
 
 MYSQL_ERRORS = pymysql.err.OperationalError | asyncmy.errors.OperationalError
 
@@ -97,9 +98,9 @@ class TwoMariaDBs(Pair):
     def only_reads(self, server: MariaDB, word: str) -> None:
         server.execute(f"SET GLOBAL read_only = {word}")
 
-    def sleeping(self) -> bool:
-        sleeps = "SELECT id FROM information_schema.processlist WHERE info LIKE '%sleep(1000)'"
-        return bool(self.primary.execute(sleeps))
+    def counting(self) -> bool:
+        counts = f"SELECT id FROM information_schema.processlist WHERE info LIKE '%{ENDLESS}'"
+        return bool(self.primary.execute(counts))
 
 
 @pytest.fixture(scope="module")
@@ -360,11 +361,11 @@ async def test_a_statement_that_is_cancelled_is_stopped_on_its_own_server(
 ) -> None:
     await servers.depose()
     async with Database(url, max_size=1) as database:
-        running = asyncio.create_task(database.fetch_val("SELECT sleep(1000)"))
-        await until(servers.sleeping)
+        running = asyncio.create_task(database.fetch_val(f"SELECT {ENDLESS}"))
+        await until(servers.counting)
         running.cancel()
         await asyncio.wait([running])
-        await until(lambda: not servers.sleeping())
+        await until(lambda: not servers.counting())
 
 
 @POSTGRESQL_ONLY

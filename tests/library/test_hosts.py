@@ -9,6 +9,8 @@ import pytest
 
 from databases.backends.hosts import Hosts, Target
 from databases.backends.link import Role
+from databases.backends.mysql import faults as mysql_faults
+from databases.backends.mysql import sql as mysql_sql
 from databases.exceptions import (
     ConnectionFailureError,
     OperationalError,
@@ -252,3 +254,34 @@ def test_a_server_is_deposed_by_what_it_says_where_something_else_is_asked_for(
     chosen = Servers(**dict.fromkeys(hosts, PRIMARY)).hosts(wanted)
     assert [role for role in (STANDBY, UNREADY) if chosen.is_deposed(Told(role))] == deposed
     assert not chosen.is_deposed(Told(None))
+
+
+@pytest.mark.parametrize(
+    ("told", "role"),
+    [
+        ({"read_only": "OFF", "wsrep_on": "OFF", "wsrep_ready": "OFF"}, PRIMARY),
+        ({"read_only": "ON"}, STANDBY),
+        ({"read_only": "NO_LOCK_NO_ADMIN"}, STANDBY),
+        ({"read_only": "OFF", "wsrep_on": "ON", "wsrep_ready": "ON"}, PRIMARY),
+        ({"read_only": "ON", "wsrep_on": "ON", "wsrep_ready": "ON"}, STANDBY),
+        ({"read_only": "OFF", "wsrep_on": "ON", "wsrep_ready": "OFF"}, UNREADY),
+    ],
+)
+def test_mysql_s_role_is_told_by_its_variables(told: dict[str, str], role: Role) -> None:
+    assert mysql_sql.role(told) is role
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "role"),
+    [
+        (1290, "running with the --read-only option so it cannot execute", STANDBY),
+        (1290, "running with the --super-read-only option so it cannot execute", STANDBY),
+        (1290, "running with the --secure-file-priv option so it cannot execute", None),
+        (1836, "Running in read-only mode", STANDBY),
+        (1047, "WSREP has not yet prepared node for application use", UNREADY),
+        (1047, "Unknown command", None),
+        (1064, "You have an error in your SQL syntax near read_only", None),
+    ],
+)
+def test_mysql_s_role_is_told_by_an_error(code: int, text: str, role: Role | None) -> None:
+    assert mysql_faults.role_told(Exception(code, text)) is role
