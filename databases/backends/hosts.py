@@ -14,7 +14,7 @@ from typing import Any
 
 from databases.backends.link import Role, adopted
 from databases.backends.pool_options import number
-from databases.exceptions import ConnectionFailureError, UnknownOptionError, shortened
+from databases.exceptions import ConnectionFailureError, UnknownOptionError, combined, shortened
 from databases.url import host_and_port
 
 TYPE_CHECKING = False
@@ -195,7 +195,8 @@ class Hosts:
                     raise
         except TimeoutError as error:
             limit = "" if seconds is None else f" in {seconds:g} s"
-            raise TimeoutError(f"{_place(host)} did not answer{limit}") from error
+            text = f"{_place(host)} did not answer{limit}"
+            raise combined(ConnectionFailureError, TimeoutError)(text) from error
 
     def _chosen(
         self, found: Mapping[Host, tuple[Link, Role]], *, second: bool = False

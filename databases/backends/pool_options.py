@@ -83,7 +83,12 @@ class PoolOptions:
         return options
 
 
-OURS = (*PoolOptions.__dataclass_fields__, "statement_cache_size", "target_session_attrs")
+OURS = (
+    *PoolOptions.__dataclass_fields__,
+    "statement_cache_size",
+    "target_session_attrs",
+    "load_balance_hosts",
+)
 """The options that every network database has, whatever its driver."""
 
 TRUTH = {"true": True, "1": True, "yes": True, "on": True}

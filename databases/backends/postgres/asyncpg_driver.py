@@ -325,10 +325,15 @@ class AsyncpgLink:
 
     async def role(self) -> Role:
         """What the server is now."""
-        told: Any = self.raw.get_settings()
-        if hasattr(told, "in_hot_standby"):
-            return sql.role(told.in_hot_standby, told.default_transaction_read_only)
-        return sql.role(*await self.raw.fetchrow(sql.ROLE))
+        told: Any = self.told() or await self.raw.fetchrow(sql.ROLE)
+        return sql.role(*told)
+
+    def told(self) -> tuple[str, str] | None:
+        """What the server has told of its role, as it does from version 14 on."""
+        settings: Any = self.raw.get_settings()
+        if not hasattr(settings, "in_hot_standby"):
+            return None
+        return settings.in_hot_standby, settings.default_transaction_read_only
 
     async def close(self) -> None:
         """Stop what is under way, and take leave of the server."""

@@ -337,13 +337,20 @@ class PsycopgLink:
 
     async def role(self) -> Role:
         """What the server is now."""
+        told: Any = self.told()
+        if told is None:
+            cursor: Any = self.raw.cursor()
+            await cursor.execute(sql.ROLE, prepare=False)
+            told = await cursor.fetchone()
+        return sql.role(*told)
+
+    def told(self) -> tuple[str, str] | None:
+        """What the server has told of its role, as it does from version 14 on."""
         known = self.raw.pgconn.parameter_status
         standby, only_reads = known(b"in_hot_standby"), known(b"default_transaction_read_only")
         if standby is None or only_reads is None:
-            cursor: Any = self.raw.cursor()
-            await cursor.execute(sql.ROLE, prepare=False)
-            return sql.role(*await cursor.fetchone())
-        return sql.role(standby.decode(), only_reads.decode())
+            return None
+        return standby.decode(), only_reads.decode()
 
     async def close(self) -> None:
         """Stop what is under way, and take leave of the server."""
