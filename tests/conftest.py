@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import pytest
 
+from tests.servers.galera import Galera
 from tests.servers.mariadb import MariaDB
 from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgresql import PostgreSQL
@@ -16,7 +17,7 @@ from tests.servers.processes import Unavailable
 from tests.servers.replicated_postgresql import ReplicatedPostgreSQL
 from tests.servers.server import Server
 
-S = TypeVar("S", bound=Server | ReplicatedPostgreSQL)
+S = TypeVar("S", bound=Server | ReplicatedPostgreSQL | Galera)
 
 
 @contextmanager
@@ -63,3 +64,16 @@ def replicated_postgresql(
     """A primary with two replicas, all of them well; a test may do to them what it likes."""
     yield _replicated_postgresql
     _replicated_postgresql.heal()
+
+
+@pytest.fixture(scope="session")
+def _galera() -> Iterator[Galera]:
+    with running(Galera) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def galera(_galera: Galera) -> Iterator[Galera]:
+    """Three nodes, all of them well; a test may do to them what it likes."""
+    yield _galera
+    _galera.heal()
