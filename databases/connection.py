@@ -6,20 +6,23 @@ import sys
 import warnings
 from typing import Any
 
-from databases.exceptions import StateError
+from databases.exceptions import StateError, UnknownOptionError
 from databases.pending import CallSite
 from databases.queries import Queries
+from databases.routing import checked
 from databases.transaction import Transaction, TransactionStack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from databases.backends.base import BackendConnection, Cursor, Runner
     from databases.compiler import Compiler
     from databases.engine import Engine
+    from databases.routing import Preference
     from databases.statements import Bound
 
 
@@ -50,6 +53,10 @@ class Connection(Queries):
         return self._held is not None
 
     async def __aenter__(self) -> Connection:
+        return await self.enter()
+
+    async def enter(self, *, readonly: bool = False) -> Connection:
+        """Acquire it, or hold it once more; ``readonly`` is for a transaction that is read only."""
         import asyncio
 
         if self._held is None:
@@ -58,7 +65,7 @@ class Connection(Queries):
             async with self._entering:
                 if self._held is None:
                     backend = self._engine.backend("connection", self._site)
-                    self._held = await backend.acquire(self._site)
+                    self._held = await backend.acquire(self._site, readonly=readonly)
         self._depth += 1
         return self
 
@@ -108,6 +115,16 @@ class Connection(Queries):
                 "  right:  async with database.connection() as connection: ..."
             )
         return self._held
+
+    def _preferring(self, prefer: Preference) -> AbstractContextManager[None]:
+        checked(prefer)
+        raise UnknownOptionError(
+            "A connection that is held is where it is: prefer= is for a query on the database.\n"
+            '  wrong:  await connection.fetch_all(query, prefer="replica")\n'
+            '  right:  await database.fetch_all(query, prefer="replica")\n'
+            "  or:     async with database.transaction(readonly=True): ... within\n"
+            '          with database.prefer("replica"): ...'
+        )
 
     def _runner(self, method: str, site: CallSite) -> tuple[Runner, Compiler]:
         return self.held(method, site), self._engine.compiler

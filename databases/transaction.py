@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
         transactions: TransactionStack
 
-        async def __aenter__(self) -> object: ...
+        async def enter(self, *, readonly: bool = False) -> object: ...
 
         async def __aexit__(self) -> None: ...
 
@@ -171,7 +171,7 @@ class Transaction:
                 "Make a new one with database.transaction()."
             )
         connection = self._find_connection()
-        await connection.__aenter__()
+        await connection.enter(readonly=bool(self._options.get("readonly")))
         try:
             stack = connection.transactions
             self.holding = Holding(self.site)

@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 
     from databases.backends.link import Driver, Link
     from databases.backends.pool_options import NetworkOptions
+    from databases.backends.replication import Look, Sight
     from databases.backends.slot import Slot
     from databases.backends.transactions import Begin
     from databases.pending import CallSite
     from databases.records import Result
-    from databases.statements import Batch, Bound, Statement
+    from databases.statements import Batch, Bound, Dialect, Statement
 
 T = TypeVar("T")
 
@@ -55,7 +56,11 @@ class NetworkBackend:
         options: those of the database.
         leaves: tells of an SQL text what it may leave in the session.
         begin: the statements that begin a transaction with the given options.
+        only_reads: tells of an SQL text whether it provably does nothing but read.
+        look: looks at what a server is among others that have the same data.
     """
+
+    dialect: Dialect
 
     def __init__(
         self,
@@ -63,23 +68,34 @@ class NetworkBackend:
         options: NetworkOptions,
         leaves: Callable[[str], Leaves],
         begin: Begin,
+        only_reads: Callable[[str], bool],
+        look: Look,
     ) -> None:
         self._driver = driver
         self._options = options.pool
         self._asked = options.asked
         self._leaves_in_session = leaves
         self._known: Kept[str, Leaves] = Kept(_KEPT)
+        self._proves_to_read = only_reads
+        self._reads: Kept[str, bool] = Kept(_KEPT)
+        self._look = look
         self._begin = begin
+        self.name = ""
+        """What tells its connections from those of other servers, where there are several."""
         self._pool: Pool[Link] | None = None
 
     async def connect(self) -> None:
         """Open the first connections."""
-        pool = Pool(self._driver.connect, self._options)
+        pool = self._new_pool()
         try:
             await pool.open()
         except Exception as error:
             raise adopted(self._driver, error) from error.__cause__
         self._pool = pool
+
+    def connect_later(self) -> None:
+        """Be connected, and open connections only for those who need one."""
+        self._pool = self._new_pool()
 
     async def disconnect(self, grace: float) -> None:
         """Close all connections once the single statements under way are done."""
@@ -91,6 +107,22 @@ class NetworkBackend:
     async def _close(self, pool: Pool[Link]) -> None:
         await pool.close()
         await self._driver.close()
+
+    def _new_pool(self) -> Pool[Link]:
+        return Pool(self._driver.connect, self._options, self.name)
+
+    async def open_link(self) -> Link:
+        """A connection beside those of the pool, the caller's to close."""
+        return await self._driver.connect()
+
+    async def look(self, link: Link, *, caught_up: bool) -> Sight:
+        """What the server at the other end of a connection is: see ``replication.Look``."""
+        return await self._look(link, caught_up=caught_up)
+
+    @property
+    def busy(self) -> int:
+        """How many connections are in use, and how many tasks wait for one."""
+        return 0 if self._pool is None else self._pool.busy
 
     def _get_connection_kwargs(self) -> dict[str, Any]:
         # Tests of programs that used databases 0.9 look at it.
@@ -172,6 +204,24 @@ class NetworkBackend:
             pool.drop(slot)
         return result
 
+    def only_reads(self, statement: Statement) -> bool:
+        """Whether a statement provably does nothing but read."""
+        sql = statement.sql
+        reads = self._reads.get(sql)
+        if reads is None:
+            reads = self._proves_to_read(sql)
+            if len(sql) <= LONGEST_KEPT:
+                self._reads[sql] = reads
+        return reads
+
+    def writes_after_all(self, statement: Statement) -> None:
+        """A statement was proven only to read, and the server says that it writes."""
+        self._reads[statement.sql] = False
+
+    def makes_table(self, statement: Statement) -> bool:
+        """Whether a statement leaves a temporary table to those of the same task."""
+        return self._leaves(statement.sql) is Leaves.TEMPORARY_TABLE
+
     def _take_back(
         self, pool: Pool[Link], slot: Slot[Link], error: BaseException, sql: str
     ) -> None:
@@ -197,6 +247,9 @@ class NetworkBackend:
         if not link.sent:
             # All connections of the pool may have been closed since they were used.
             return tries <= self._options.max_size
+        if self.only_reads(statement):
+            # Only once: it may be what breaks the connection, or an administrator who stops it.
+            return tries == 0
         if statement.verb in _COMMITTED_AT_ONCE and self._driver.is_undone(error):
             # Only once: an administrator may be about to stop it for good.
             error.add_note("The server ended the connection before the statement was committed.")
@@ -219,5 +272,5 @@ class NetworkBackend:
         if pool.loop is not asyncio.get_running_loop():
             # The one it was connected in has ended, and with it the connections.
             pool.terminate()
-            pool = self._pool = Pool(self._driver.connect, self._options)
+            pool = self._pool = self._new_pool()
         return pool

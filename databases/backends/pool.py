@@ -45,11 +45,15 @@ class Pool(Generic[LinkT]):
     Args:
         connect: opens a connection.
         options: how many, for how long.
+        name: of the server, where the connections of several have to be told apart.
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[LinkT]], options: PoolOptions) -> None:
+    def __init__(
+        self, connect: Callable[[], Awaitable[LinkT]], options: PoolOptions, name: str = ""
+    ) -> None:
         self._connect = connect
         self._options = options
+        self._prefix = f"{name}, " if name else ""
         self.loop = asyncio.get_running_loop()
         """The event loop that its connections belong to."""
         self._now = self.loop.time
@@ -58,6 +62,8 @@ class Pool(Generic[LinkT]):
         self._waiting = Waiting(
             options, self.loop, self._not_wanted, self._stuck, self._held, self._holders
         )
+        if name:
+            self._waiting.what += f" to {name}"
         self._queue = self._waiting.queue
         # Those that are being opened or closed at this moment count too.
         self._size = 0
@@ -204,10 +210,16 @@ class Pool(Generic[LinkT]):
         slots = sorted(self._slots, key=lambda slot: (len(slot.name), slot.name))
         opening = sum(not task.done() for task in self._opening)
         connections = [slot.state() for slot in slots]
-        connections += [ConnectionState("a new connection", "opening")] * opening
+        new = ConnectionState(f"{self._prefix}a new connection", "opening")
+        connections += [new] * opening
         lent = [slot.name for slot in slots if slot.lent]
         waiting = waiters(self._queue, self._waiting.what, lent)
         return Statistics(True, self._options.max_size, tuple(connections), waiting)
+
+    @property
+    def busy(self) -> int:
+        """How many connections are in use, and how many tasks wait for one."""
+        return self._size - len(self._idle) + len(self._queue)
 
     # Lending.
 
@@ -247,7 +259,8 @@ class Pool(Generic[LinkT]):
             raise
         lifetime = self._options.max_lifetime
         # Those opened together must not be closed together.
-        slot = Slot(link, self._now() + lifetime * random.uniform(0.9, 1.0), free_name(self._slots))
+        expires = self._now() + lifetime * random.uniform(0.9, 1.0)
+        slot = Slot(link, expires, free_name(self._slots, self._prefix))
         self._slots.add(slot)
         return slot
 
