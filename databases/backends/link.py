@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from databases.backends.base import Cursor
-from databases.exceptions import DatabaseError
+from databases.exceptions import ConnectionFailureError, DatabaseError, DriverError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,8 +111,19 @@ class Driver(Protocol):
         """Open a link."""
         ...
 
-    def adopted(self, error: BaseException) -> BaseException:
-        """Make an error of the driver ours as well; another one is returned as it is."""
+    def adopted(
+        self,
+        error: BaseException,
+        lost: type[DriverError] = ConnectionFailureError,
+        *,
+        readonly: bool = False,
+    ) -> BaseException:
+        """Make an error of the driver ours as well; another one is returned as it is.
+
+        ``lost`` is the class for one that tells no more than that there is no connection, or none
+        any more. ``readonly`` is what a transaction was asked to be: then it is not the server that
+        takes no writes.
+        """
         ...
 
     def is_undone(self, error: BaseException) -> bool:
@@ -125,5 +136,5 @@ class Driver(Protocol):
 
 
 def adopted(driver: Driver, error: BaseException) -> BaseException:
-    """Make an error of a driver or the network ours as well; ours are so already."""
+    """Make an error of opening a connection ours as well; ours are so already."""
     return error if isinstance(error, DatabaseError) else driver.adopted(error)

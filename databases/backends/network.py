@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any, TypeVar
 
+from databases.backends import fates
 from databases.backends.link import adopted
 from databases.backends.network_connection import NetworkConnection
 from databases.backends.pool import Pool
 from databases.backends.session import Leaves
-from databases.exceptions import disconnected
+from databases.exceptions import ConnectionFailureError, disconnected
 from databases.operations import repeats, sent
 from databases.statements import LONGEST_KEPT, Kept
 from databases.statistics import Statistics
@@ -37,12 +38,6 @@ T = TypeVar("T")
 _COMMITTED_AT_ONCE = (Verb.READ, Verb.INSERT, Verb.WRITE)
 """Statements that are a transaction of their own, done as a whole or not at all: that a procedure
 is, nobody knows."""
-
-_UNKNOWN = (
-    "The connection broke while the server had the statement: whether it was done is not known. "
-    "Look before you run it again, or write it so that doing it twice does no harm (INSERT ... ON "
-    "CONFLICT DO NOTHING, UPDATE ... SET n = 5 instead of n = n + 1)."
-)
 
 _KEPT = 1000
 """Statements of which it is kept whether they leave something in the session."""
@@ -164,7 +159,9 @@ class NetworkBackend:
         except Exception as error:
             raise adopted(self._driver, error) from error.__cause__
         sent(slot.name)
-        return NetworkConnection(slot, pool, self._driver, self._begin, self._leaves)
+        return NetworkConnection(
+            slot, pool, self._driver, self._begin, self._leaves, self.only_reads
+        )
 
     def statistics(self) -> Statistics:
         """The connections of the pool."""
@@ -186,12 +183,16 @@ class NetworkBackend:
             sent(slot.name)
             result = await work(slot.link)
         except BaseException as error:
-            if slot is not None:
+            if slot is None:
+                raise adopted(self._driver, error) from error.__cause__
+            undone = self._is_undone(slot.link, error, statement)
+            # All connections of the pool may have been closed since they were used. What was sent
+            # is run again only once: an administrator may be about to stop it for good.
+            if undone and tries <= (0 if slot.link.sent else self._options.max_size):
                 self._take_back(pool, slot, error, sql)
-                if self._is_undone(slot.link, error, statement, tries):
-                    repeats("its connection broke before it was done", error)
-                    return await self._single(statement, site, work, tries + 1)
-            raise adopted(self._driver, error) from error.__cause__
+                repeats("its connection broke before it was done", error)
+                return await self._single(statement, site, work, tries + 1)
+            raise self._failed(pool, slot, error, sql, undone) from error.__cause__
         left = self._known.get(sql) or self._leaves(sql)
         if left is Leaves.NOTHING:
             pool.give_back(slot)
@@ -204,9 +205,8 @@ class NetworkBackend:
             pool.drop(slot)
         return result
 
-    def only_reads(self, statement: Statement) -> bool:
+    def only_reads(self, sql: str) -> bool:
         """Whether a statement provably does nothing but read."""
-        sql = statement.sql
         reads = self._reads.get(sql)
         if reads is None:
             reads = self._proves_to_read(sql)
@@ -214,19 +214,29 @@ class NetworkBackend:
                 self._reads[sql] = reads
         return reads
 
-    def writes_after_all(self, statement: Statement) -> None:
+    def writes_after_all(self, sql: str) -> None:
         """A statement was proven only to read, and the server says that it writes."""
-        self._reads[statement.sql] = False
+        self._reads[sql] = False
 
-    def makes_table(self, statement: Statement) -> bool:
+    def makes_table(self, sql: str) -> bool:
         """Whether a statement leaves a temporary table to those of the same task."""
-        return self._leaves(statement.sql) is Leaves.TEMPORARY_TABLE
+        return self._leaves(sql) is Leaves.TEMPORARY_TABLE
+
+    def _failed(
+        self, pool: Pool[Link], slot: Slot[Link], error: BaseException, sql: str, undone: bool
+    ) -> BaseException:
+        """Make the error of a statement ours as well, and take its connection back."""
+        unknown = None if undone or self.only_reads(sql) else fates.UNKNOWN
+        error = fates.told(self._driver, slot.link, error, unknown, fates.NOT_DONE)
+        self._take_back(pool, slot, error, sql)
+        return error
 
     def _take_back(
         self, pool: Pool[Link], slot: Slot[Link], error: BaseException, sql: str
     ) -> None:
         """Take the connection of a statement that failed back."""
-        if slot.link.is_closed():
+        if slot.link.is_closed() or isinstance(error, ConnectionFailureError):
+            # Its server is away, or takes no writes any more.
             pool.drop(slot)
             pool.distrust()
         elif isinstance(error, Exception) and self._leaves(sql) is Leaves.NOTHING:
@@ -235,27 +245,16 @@ class NetworkBackend:
             # Cancelled, it may run on the server still.
             pool.give_back_used(slot)
 
-    def _is_undone(
-        self, link: Link, error: BaseException, statement: Statement, tries: int
-    ) -> bool:
-        """Whether a statement was provably not done when its connection broke, and is run again.
-
-        Where it cannot be proved, that is noted on the error.
-        """
+    def _is_undone(self, link: Link, error: BaseException, statement: Statement) -> bool:
+        """Whether a statement was provably not done when its connection broke."""
         if not isinstance(error, Exception) or not link.is_closed():
             return False
         if not link.sent:
-            # All connections of the pool may have been closed since they were used.
-            return tries <= self._options.max_size
-        if self.only_reads(statement):
-            # Only once: it may be what breaks the connection, or an administrator who stops it.
-            return tries == 0
-        if statement.verb in _COMMITTED_AT_ONCE and self._driver.is_undone(error):
-            # Only once: an administrator may be about to stop it for good.
-            error.add_note("The server ended the connection before the statement was committed.")
-            return tries == 0
-        error.add_note(_UNKNOWN)
-        return False
+            return True
+        if self.only_reads(statement.sql):
+            # Whether it was done or not, nothing came of it.
+            return True
+        return statement.verb in _COMMITTED_AT_ONCE and self._driver.is_undone(error)
 
     def _leaves(self, sql: str) -> Leaves:
         left = self._known.get(sql)

@@ -8,10 +8,16 @@ import weakref
 from functools import partial
 from typing import Any, TypeVar
 
-from databases.backends.link import adopted
+from databases.backends import fates
 from databases.backends.session import Leaves
-from databases.exceptions import DriverError, StateError, TransactionStateError
+from databases.exceptions import (
+    ConnectionFailureError,
+    DriverError,
+    StateError,
+    TransactionStateError,
+)
 from databases.operations import sent
+from databases.verbs import Verb, verb_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,16 +34,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_BROKEN = (
-    "The connection broke, and the server rolls back what was not committed on it. The next "
-    "connection() or transaction() gets another one."
-)
-
-_BROKEN_AT_COMMIT = (
-    "The connection broke while the server had the COMMIT: whether the transaction was kept is not "
-    "known. Look before you run it again."
-)
-
+_ROLLING_BACK = 5.0
+"""Seconds that a ROLLBACK may take before the connection is dropped: the server rolls back then."""
 
 _MANY = "databases_batches"
 
@@ -54,6 +52,7 @@ class NetworkConnection:
         driver: knows the errors.
         begin: the statements that begin a transaction with the given options.
         leaves: tells of an SQL text what it may leave in the session.
+        only_reads: tells of one whether it provably does nothing but read.
     """
 
     def __init__(
@@ -63,12 +62,14 @@ class NetworkConnection:
         driver: Driver,
         begin: Begin,
         leaves: Callable[[str], Leaves],
+        only_reads: Callable[[str], bool],
     ) -> None:
         self._slot = slot
         self._pool = pool
         self._driver = driver
         self._begin_sql = begin
         self._leaves = leaves
+        self._only_reads = only_reads
         self._as_new = True
         self._loop = asyncio.get_running_loop()
         # Tasks that share a connection take turns, statement by statement.
@@ -76,7 +77,7 @@ class NetworkConnection:
         self._beyond_reset = False
         # A BEGIN, COMMIT or ROLLBACK was cut short: a transaction may be open that nobody wants.
         self._doubtful = False
-        self._begun = self._ended_as_sql = False
+        self._begun = self._readonly = self._ended_as_sql = False
         self._cursors: weakref.WeakSet[HeldCursor] = weakref.WeakSet()
 
     @property
@@ -131,6 +132,7 @@ class NetworkConnection:
 
     async def begin(self, options: Mapping[str, Any], site: CallSite, *, lazy: bool) -> None:
         """Begin a transaction."""
+        self._readonly = bool(options.get("readonly"))
         for sql in self._begin_sql(options):
             await self._control(sql)
         self._begun, self._ended_as_sql = True, False
@@ -140,10 +142,11 @@ class NetworkConnection:
 
         Raises:
             TransactionStateError: where the server rolled back, because a statement had failed.
+            CommitUnknown: where the connection broke before the server had answered.
         """
         self._check()
-        answer = await self._control("COMMIT")
         self._begun = False
+        answer = await self._control("COMMIT")
         if answer == "ROLLBACK":
             raise TransactionStateError(
                 "The server answered COMMIT with ROLLBACK: a statement of the transaction had "
@@ -157,11 +160,22 @@ class NetworkConnection:
             )
 
     async def rollback(self) -> None:
-        """Roll back, if a transaction is open still."""
+        """Roll back, if a transaction is open still; the server does where the connection breaks.
+
+        A server that does not answer is not waited for longer than a few seconds.
+        """
         self._begun = False
         link = self._slot.link
-        if link.in_transaction() and not link.is_closed():
-            await self._control("ROLLBACK")
+        if not link.in_transaction() or link.is_closed():
+            return
+        try:
+            async with asyncio.timeout(_ROLLING_BACK):
+                await self._control("ROLLBACK")
+        except TimeoutError:
+            link.terminate()
+        except DriverError:
+            if not link.is_closed():
+                raise
 
     async def savepoint(self, name: str) -> None:
         """Set a savepoint."""
@@ -179,9 +193,12 @@ class NetworkConnection:
         try:
             await self._run_plain(f"ROLLBACK TO SAVEPOINT {name}")
             await self._run_plain(f"RELEASE SAVEPOINT {name}")
+        except TransactionStateError:
+            pass  # the server rolled back the whole, and says so to what goes on in it
         except DriverError:
             # Its RELEASE was cut short, and done all the same: only the whole can be undone.
-            await self._control("ROLLBACK")
+            self._ended_as_sql = True
+            await self.rollback()
 
     def release(self) -> None:
         """Give the connection back; what is open on it is rolled back first."""
@@ -199,7 +216,10 @@ class NetworkConnection:
     def _release(self) -> None:
         for cursor in list(self._cursors):
             cursor.give_up()
-        if self._beyond_reset:
+        if self._slot.link.is_closed():
+            self._pool.drop(self._slot)
+            self._pool.distrust()
+        elif self._beyond_reset:
             self._pool.drop(self._slot)
         elif self._as_new and not self._doubtful and not self._slot.link.in_transaction():
             self._pool.give_back(self._slot)
@@ -214,7 +234,7 @@ class NetworkConnection:
         if left is not Leaves.NOTHING:
             self._as_new = False
             self._beyond_reset |= left is Leaves.MORE
-        return await self._run(sql, work)
+        return await self._run(sql, work, of_user=True)
 
     def _check(self) -> None:
         """Refuse to go on in a transaction that is open no longer: each statement would be kept."""
@@ -239,7 +259,9 @@ class NetworkConnection:
             self._doubtful = True
             raise
 
-    async def _run(self, sql: str, work: Callable[[Link], Awaitable[T]]) -> T:
+    async def _run(
+        self, sql: str, work: Callable[[Link], Awaitable[T]], *, of_user: bool = False
+    ) -> T:
         link, holding = self._slot.link, self._slot.holding
         async with self._turn:
             if holding is not None:
@@ -250,14 +272,30 @@ class NetworkConnection:
                     await self._settle(link, sql)
                 return await work(link)
             except BaseException as error:
-                if link.is_closed() and isinstance(error, Exception):
-                    error.add_note(_BROKEN_AT_COMMIT if sql == "COMMIT" and link.sent else _BROKEN)
                 if not isinstance(error, Exception):
                     self._as_new = False  # it may run on the server still
-                raise adopted(self._driver, error) from error.__cause__
+                raise self._failed(error, sql, of_user) from error.__cause__
             finally:
                 if holding is not None:
                     holding.running_since = None
+
+    def _failed(self, error: BaseException, sql: str, of_user: bool) -> BaseException:
+        """Make the error of a statement ours as well, with what became of it."""
+        unknown = fates.UNKNOWN if of_user and self._keeps(sql) else None
+        if sql == "COMMIT":
+            unknown = fates.UNKNOWN_COMMIT
+        link, readonly = self._slot.link, self._readonly
+        error = fates.told(self._driver, link, error, unknown, fates.BROKEN, readonly=readonly)
+        if isinstance(error, ConnectionFailureError):
+            self._beyond_reset = True  # its server is away, or takes no writes any more
+        return error
+
+    def _keeps(self, sql: str) -> bool:
+        """Whether the server keeps what a statement does at once, not with a later COMMIT."""
+        if self._begun and not self._ended_as_sql:
+            # MySQL commits at a CREATE TABLE and its like.
+            return self._slot.link.commits_by_itself and verb_of(sql) is Verb.OTHER
+        return not self._only_reads(sql)
 
     async def _settle(self, link: Link, sql: str) -> None:
         await link.settle()

@@ -11,7 +11,7 @@ import asyncio
 from typing import Any, TypeVar
 
 from databases.backends.replicas import Replicas
-from databases.exceptions import DriverError, InterfaceError, OperationalError
+from databases.exceptions import ConnectionFailureError, DriverError, TransactionConflictError
 from databases.operations import repeats
 from databases.statistics import Statistics
 
@@ -28,13 +28,6 @@ if TYPE_CHECKING:
     from databases.statements import Batch, Bound, Statement
 
 T = TypeVar("T")
-
-_CANCELLED = "57014"
-"""PostgreSQL stopped the query because it took too long, or because somebody asked for it: so would
-the primary."""
-
-_CONFLICTS = ("40001", "40P01")
-"""What the query read was removed on the primary, and the replica had to follow: it is well."""
 
 _READ_ONLY = "25006"
 """The query writes, by way of a view or an operator: it is not one for replicas."""
@@ -132,7 +125,7 @@ class ReplicatedBackend:
     def _single(
         self, statement: Statement, run: Callable[[NetworkBackend], Coroutine[Any, Any, T]]
     ) -> Coroutine[Any, Any, T]:
-        if not self.primary.only_reads(statement):
+        if not self.primary.only_reads(statement.sql):
             return self._write(statement, run)
         if self._routing.prefers_replica:
             return self._read(statement, run)
@@ -142,7 +135,7 @@ class ReplicatedBackend:
         self, statement: Statement, run: Callable[[NetworkBackend], Awaitable[T]]
     ) -> T:
         writes = self._routing.writes()
-        if self.primary.makes_table(statement):
+        if self.primary.makes_table(statement.sql):
             writes.leaves_table = True
         try:
             return await run(self.primary)
@@ -161,7 +154,7 @@ class ReplicatedBackend:
             if not self.gives_way(replica, error):
                 raise
             if _state(error) == _READ_ONLY:
-                self.primary.writes_after_all(statement)
+                self.primary.writes_after_all(statement.sql)
                 return await self._write(statement, run)
         return await run(self.primary)
 
@@ -180,12 +173,13 @@ class ReplicatedBackend:
 
     def gives_way(self, replica: Replica, error: DriverError) -> bool:
         """Whether the primary may be able to do what a replica could not."""
-        state = _state(error)
-        if state not in (*_CONFLICTS, _READ_ONLY):
-            ours = isinstance(error, OperationalError | InterfaceError)
-            if not ours or isinstance(error, ValueError) or state == _CANCELLED:
-                return False
-            self._replicas.fails(replica)
+        if isinstance(error, ConnectionFailureError):
+            if _state(error) != _READ_ONLY:
+                self._replicas.fails(replica)
+        elif not isinstance(error, TransactionConflictError):
+            # What was read had been removed on the primary, and the replica had to follow: it is
+            # well. Anything else the primary would answer too.
+            return False
         repeats(f"{replica.backend.name} could not do it", error)
         return True
 
@@ -257,7 +251,7 @@ class PrimaryConnection:
         self._mark()
 
     async def _noted(self, statement: Statement, work: Awaitable[T]) -> T:
-        if self._primary.only_reads(statement):
+        if self._primary.only_reads(statement.sql):
             return await work
         # By another task, it is seen by those who belong together with that one too.
         self._uncommitted |= {self._writes, self._routing.writes()}
@@ -331,7 +325,7 @@ class ReplicaConnection:
         """Start a query whose rows are read piece by piece."""
         replica, only_reads = self._replica, self._backend.primary.only_reads
         if replica is not None and alone:
-            if only_reads(bound.statement):
+            if only_reads(bound.statement.sql):
                 try:
                     return await self._held.open_cursor(bound, site, alone=True)
                 except DriverError as error:

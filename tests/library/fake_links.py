@@ -14,6 +14,7 @@ from databases.backends.pool_options import PoolOptions
 from databases.backends.postgres import sql
 from databases.backends.postgres.replication import look
 from databases.backends.slot import Slot
+from databases.exceptions import ConnectionFailureError, DriverError, adopt
 from databases.pending import CallSite
 from databases.records import Result, Shape
 from databases.statements import Batch, Bound, Statement
@@ -170,8 +171,14 @@ class FakeServer:
         self.links.append(FakeLink(self, len(self.links) + 1))
         return self.links[-1]
 
-    def adopted(self, error: BaseException) -> BaseException:
-        return error
+    def adopted(
+        self,
+        error: BaseException,
+        lost: type[DriverError] = ConnectionFailureError,
+        *,
+        readonly: bool = False,
+    ) -> BaseException:
+        return adopt(error, lost) if isinstance(error, Gone | Ended) else error
 
     def is_undone(self, error: BaseException) -> bool:
         return isinstance(error, Ended)

@@ -12,7 +12,7 @@ from databases.backends.mysql import faults
 from databases.backends.mysql.arguments import checked, in_pieces
 from databases.backends.mysql.cursors import StreamingCursor, result_of
 from databases.backends.sockets import has_news, shut
-from databases.exceptions import TransactionStateError
+from databases.exceptions import ConnectionFailureError, DriverError, TransactionStateError
 from databases.records import Result, Shape
 from databases.verbs import Verb
 
@@ -98,9 +98,15 @@ class MySQLDriver:
             raise
         return opened
 
-    def adopted(self, error: BaseException) -> BaseException:
+    def adopted(
+        self,
+        error: BaseException,
+        lost: type[DriverError] = ConnectionFailureError,
+        *,
+        readonly: bool = False,
+    ) -> BaseException:
         """Make an error of the driver ours as well."""
-        return faults.adopted(error, self._error, self.options.shown)
+        return faults.adopted(error, self._error, self.options.shown, lost)
 
     def is_its_own(self, error: BaseException) -> bool:
         """Whether an error is of the driver's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from databases import exceptions
+from databases.backends.fates import RUN_AGAIN
 
 _CLASSES: dict[str, type[exceptions.DriverError]] = {
     name: getattr(exceptions, name)
@@ -22,9 +23,34 @@ DEADLOCK = 1213
 GONE = 2006
 NO_TLS = 2026
 
-BROKEN = frozenset({1053, 1927, GONE, 2013, 2055, 4031})
+BROKEN = frozenset({1053, 1927, GONE, 2013, 2055, 3169, 4031})
 """Codes after which a connection is of no use: the server stops, the connection was killed, gone,
 lost, or idle for too long. Source: MySQL's and MariaDB's lists of error codes."""
+
+_UNREACHED = frozenset({2002, 2003, 2005})
+"""Nobody listens there, or the name of the host is not known."""
+
+_LOCK_WAIT = 1205
+_CHANGED = 1020
+_BY_PLUGIN = 3101
+_CONFLICTS = frozenset({DEADLOCK, _LOCK_WAIT, _CHANGED, _BY_PLUGIN})
+"""A deadlock, which is also what Galera calls a certification that failed; a lock that did not come
+free; a row that changed since it was read; Group Replication's certification."""
+
+_COMMIT_FAILED = 1180
+"""The server itself does not know: Galera, where the other nodes went away meanwhile."""
+
+_READ_ONLY = {1290: "read", 1836: "", 1047: "WSREP"}
+"""Codes with which a server takes no writes, with a word that tells them from other causes: it was
+told to, or its cluster is not whole."""
+
+_REASONS = (
+    exceptions.DataError,
+    exceptions.IntegrityError,
+    exceptions.ProgrammingError,
+    exceptions.NotSupportedError,
+)
+"""What a driver itself finds wrong with a statement, also without a code of the server's."""
 
 _ADVICE = {
     1040: (
@@ -33,11 +59,15 @@ _ADVICE = {
     ),
     1045: "Is the password in the URL right, and percent-encoded where it has reserved signs?",
     1049: "Create it with CREATE DATABASE.",
-    1205: "Another transaction has locked a row for too long: make transactions shorter.",
-    DEADLOCK: (
-        "Two transactions locked rows in different orders, and the server rolled this one back: "
-        "run it again from its beginning."
+    _LOCK_WAIT: (
+        "Another transaction has locked a row for too long: make transactions shorter. " + RUN_AGAIN
     ),
+    DEADLOCK: (
+        "Two transactions locked rows in different orders, or wrote the same on two nodes, and the "
+        "server rolled this one back. " + RUN_AGAIN
+    ),
+    _CHANGED: "Another transaction has changed the row since this one read it. " + RUN_AGAIN,
+    _BY_PLUGIN: "Another node has written the same at the same time. " + RUN_AGAIN,
 }
 
 
@@ -47,28 +77,57 @@ def code_of(error: BaseException) -> int:
     return code if isinstance(code, int) else 0
 
 
-def adopted(error: BaseException, kind: type[BaseException], shown: str) -> BaseException:
+def adopted(
+    error: BaseException,
+    kind: type[BaseException],
+    shown: str,
+    lost: type[exceptions.DriverError],
+) -> BaseException:
     """Make an error of the driver or the network ours as well, with the way out noted on it.
 
     Args:
         error: the error.
         kind: the base class of the driver's errors.
         shown: the address of the database, without its password.
+        lost: the class for one that tells no more than that there is no connection.
     """
+    code = code_of(error)
+    takes_no_writes = code in _READ_ONLY and _READ_ONLY[code] in str(error)
     if isinstance(error, kind):
-        names = [each.__name__ for each in type(error).__mro__ if each.__name__ in _CLASSES]
-        # One without is a warning that the program has made an error.
-        error = exceptions.adopt(error, _CLASSES[names[0]] if names else exceptions.DriverError)
+        error = exceptions.adopt(error, _class_for(error, code, lost, takes_no_writes))
     elif isinstance(error, OSError | TimeoutError):
-        error = exceptions.adopt(error, exceptions.OperationalError)
+        error = exceptions.adopt(error, lost)
     else:
         return error
-    code = code_of(error)
     if code in _ADVICE:
         error.add_note(_ADVICE[code])
-    elif code == 2003 or isinstance(error, OSError | TimeoutError):
+    elif takes_no_writes:
+        error.add_note(
+            f"The database is {shown}\nThis server takes no writes: it is a replica, or a node "
+            "whose cluster is not whole. Nothing was written."
+        )
+    elif code in _UNREACHED or isinstance(error, OSError | TimeoutError):
         error.add_note(
             f"The database is {shown}\nDoes a server listen there, and can it be reached from "
             "here? `mysqladmin -h HOST -P PORT ping` tells."
         )
     return error
+
+
+def _class_for(
+    error: BaseException, code: int, lost: type[exceptions.DriverError], takes_no_writes: bool
+) -> type[exceptions.DriverError]:
+    """Our class for an error of the driver."""
+    unknown = lost is exceptions.CommitUnknown
+    names = [each.__name__ for each in type(error).__mro__ if each.__name__ in _CLASSES]
+    # One without is a warning that the program has made an error.
+    ours = _CLASSES[names[0]] if names else exceptions.DriverError
+    if code in _CONFLICTS:
+        return exceptions.TransactionConflictError
+    if takes_no_writes:
+        return exceptions.ConnectionFailureError
+    if code in BROKEN or code in _UNREACHED:
+        return lost if unknown else exceptions.ConnectionFailureError
+    if code == 0 and not issubclass(ours, _REASONS):
+        return lost
+    return lost if unknown and code == _COMMIT_FAILED else ours

@@ -15,8 +15,8 @@ from databases.backends.postgres.cursors import PostgresCursor
 from databases.backends.postgres.faults import SHUT_DOWN, adopted_by_state, unreachable
 from databases.backends.postgres.json_text import decode_in_core, decoded
 from databases.backends.postgres.rows import PostgresRecord
-from databases.backends.sockets import read_less_at_once, shut
-from databases.exceptions import InterfaceError, adopt
+from databases.backends.sockets import has_news, read_less_at_once, shut
+from databases.exceptions import ConnectionFailureError, DriverError, InterfaceError, adopt
 from databases.records import Result
 from databases.statements import LONGEST_KEPT, Kept
 from databases.verbs import Verb
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 _ASK_AGAIN = 0.1
 """Seconds after which the server is asked again to stop a statement."""
+
+_UNTIL_READ = 2
+"""Steps of the event loop until what came on a socket has been read: in one it is looked at."""
 
 _FETCH = PreparedStatement.fetch
 _FETCH_ROW = PreparedStatement.fetchrow
@@ -74,14 +77,23 @@ class Driver:
         decode_in_core(dialect)
         return dialect
 
-    def adopted(self, error: BaseException) -> BaseException:
+    def adopted(
+        self,
+        error: BaseException,
+        lost: type[DriverError] = ConnectionFailureError,
+        *,
+        readonly: bool = False,
+    ) -> BaseException:
         """Make an error of asyncpg ours as well."""
         if isinstance(error, asyncpg.PostgresError):
-            return adopted_by_state(error, error.sqlstate, self.options)
-        if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
+            state = error.sqlstate
+            return adopted_by_state(error, state, self.options, lost, readonly=readonly)
+        if isinstance(error, asyncpg.InterfaceError) and "closed" not in str(error):
             return adopt(error, InterfaceError)
+        if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
+            return adopt(error, lost)
         if isinstance(error, OSError | TimeoutError):
-            return unreachable(error, self.options)
+            return unreachable(error, self.options, lost)
         return error
 
     def is_undone(self, error: BaseException) -> bool:
@@ -251,20 +263,32 @@ class AsyncpgLink:
 
     async def run(self, sql: str) -> Any:
         """Run a statement without values or rows; the server's word for what it did."""
+        self.sent = False
         if self._is_stopping():
             await self.settle()
-        self.sent = True
         known: Any = self.raw
-        if sql not in ("COMMIT", "ROLLBACK"):
-            answer = await self.raw.execute(sql)
-            if sql.startswith("BEGIN"):
-                # So raw_connection.transaction() makes a savepoint in it, as in databases 0.9.
-                known._top_xact = known.transaction()
-            return answer
+        if sql == "COMMIT" and has_news(self.fileno()):
+            # It may be the server's last words. Once asyncpg has read them it sends nothing.
+            for _ in range(_UNTIL_READ):
+                await asyncio.sleep(0)
+        self.sent = True
         try:
-            return await self.raw.execute(sql)
+            answer = await self.raw.execute(sql)
+        except asyncpg.InterfaceError:
+            self.sent = False
+            raise
+        except asyncpg.InternalClientError as error:
+            # As above; but there are others.
+            self.sent = "cannot switch to state" not in str(error)
+            self.terminate()
+            raise
         finally:
-            known._top_xact = None
+            if sql in ("COMMIT", "ROLLBACK"):
+                known._top_xact = None
+        if sql.startswith("BEGIN"):
+            # So raw_connection.transaction() makes a savepoint in it, as in databases 0.9.
+            known._top_xact = known.transaction()
+        return answer
 
     async def reset(self) -> None:
         """Make the session as good as new."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from databases import exceptions
+from databases.backends.fates import RUN_AGAIN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,23 +42,65 @@ _ADVICE = {
         "number of processes), or raise max_connections, or put pgbouncer in between."
     ),
     "57P03": "The server is starting or stopping: try again in a moment.",
+    "40001": (
+        "Other transactions read or wrote the same at the same time, so this one was rolled back. "
+        + RUN_AGAIN
+    ),
+    "40P01": (
+        "Two transactions locked rows in different orders, and the server rolled this one back. "
+        + RUN_AGAIN
+    ),
 }
+
+_CONFLICTS = ("40001", "40P01")
+"""Serialization failure, deadlock."""
+
+_READ_ONLY = "25006"
+"""What a replica says to who would write, and a primary that was made one."""
 
 SHUT_DOWN = ("57P01", "57P02")
 """The server ended the session, with or without being asked nicely. It says so before a statement
 is committed, or not at all."""
+
+_LOST = ("57P03", "57P04", "57P05", "25P03", "25P04")
+"""The other words with which a server lets nobody in, or ends a session: it starts, the database is
+dropped, a session or a transaction takes too long."""
 
 _PREPARED = ("26000", "42P05", "08P01")
 """A prepared statement is missing, or is there already: it was prepared in another session."""
 
 
 def adopted_by_state(
-    error: BaseException, sqlstate: str | None, options: PostgresOptions
+    error: BaseException,
+    sqlstate: str | None,
+    options: PostgresOptions,
+    lost: type[exceptions.DriverError],
+    *,
+    readonly: bool,
 ) -> BaseException:
-    """Make an error of the server ours as well, with the way out noted on it."""
+    """Make an error of the server ours as well, with the way out noted on it.
+
+    Args:
+        error: the error.
+        sqlstate: its SQLSTATE.
+        options: those of the database.
+        lost: the class for one that tells no more than that there is no connection.
+        readonly: whether the user asked for a transaction that only reads.
+    """
     state = sqlstate or ""
-    error = exceptions.adopt(error, _CLASSES.get(state[:2], exceptions.OperationalError))
-    if state in _PREPARED and options.statement_cache_size and "prepared statement" in str(error):
+    unprepared = state in _PREPARED and "prepared statement" in str(error)
+    if state in _CONFLICTS:
+        ours: type[exceptions.DriverError] = exceptions.TransactionConflictError
+    elif state in SHUT_DOWN or state in _LOST or (state[:2] == "08" and not unprepared):
+        # It is lost, although its end may not have been read yet.
+        unknown = lost is exceptions.CommitUnknown
+        ours = lost if unknown else exceptions.ConnectionFailureError
+    elif state == _READ_ONLY and not readonly:
+        ours = exceptions.ConnectionFailureError
+    else:
+        ours = _CLASSES.get(state[:2], exceptions.OperationalError)
+    error = exceptions.adopt(error, ours)
+    if unprepared and options.statement_cache_size:
         error.add_note(
             "A connection pooler such as pgbouncer (pool_mode = transaction) has given this "
             "connection another session, which does not have the statements prepared before. "
@@ -65,14 +108,21 @@ def adopted_by_state(
             f"  wrong:  Database({options.shown!r})\n"
             f"  right:  Database({options.with_option('statement_cache_size=0')!r})"
         )
+    elif state == _READ_ONLY and not readonly:
+        error.add_note(
+            f"The database is {options.shown}\nThis server takes no writes: it is a replica, or "
+            "is one since another took its place. Nothing was written."
+        )
     elif state in _ADVICE:
         error.add_note(_ADVICE[state])
     return error
 
 
-def unreachable(error: BaseException, options: PostgresOptions) -> BaseException:
+def unreachable(
+    error: BaseException, options: PostgresOptions, lost: type[exceptions.DriverError]
+) -> BaseException:
     """Make an error of the network ours as well, with the server's address noted on it."""
-    error = exceptions.adopt(error, exceptions.OperationalError)
+    error = exceptions.adopt(error, lost)
     error.add_note(
         f"The database is {options.shown}\nDoes a server listen there, and can it be reached from "
         "here? `pg_isready -h HOST -p PORT` tells."

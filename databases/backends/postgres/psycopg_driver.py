@@ -21,6 +21,7 @@ from databases.backends.postgres.cursors import PostgresCursor
 from databases.backends.postgres.faults import SHUT_DOWN, adopted_by_state, unreachable
 from databases.backends.postgres.json_text import decode_in_core, decoded
 from databases.backends.postgres.psycopg_connection import STOPPING, Background, Connection
+from databases.backends.sockets import has_news
 from databases.statements import LONGEST_KEPT
 
 if TYPE_CHECKING:
@@ -117,7 +118,13 @@ class Driver:
         decode_in_core(dialect)
         return dialect
 
-    def adopted(self, error: BaseException) -> BaseException:
+    def adopted(
+        self,
+        error: BaseException,
+        lost: type[exceptions.DriverError] = exceptions.ConnectionFailureError,
+        *,
+        readonly: bool = False,
+    ) -> BaseException:
         """Make an error of psycopg ours as well."""
         if not isinstance(error, psycopg.Error):
             return error
@@ -125,9 +132,9 @@ class Driver:
         vars(error).update(cast("Any", error.__reduce__())[2])
         state = error.sqlstate or _state_of_refusal(str(error))
         if state:
-            return adopted_by_state(error, state, self.options)
+            return adopted_by_state(error, state, self.options, lost, readonly=readonly)
         if isinstance(error, psycopg.OperationalError):
-            return unreachable(error, self.options)
+            return unreachable(error, self.options, lost)
         return exceptions.adopt(error, next(o for t, o in _OURS if isinstance(error, t)))
 
     def is_undone(self, error: BaseException) -> bool:
@@ -301,6 +308,9 @@ class PsycopgLink:
         """Run a statement without values or rows; the server's word for what it did."""
         self.sent = False
         cursor: Any = self.raw.cursor()
+        if sql == "COMMIT" and has_news(self.fileno()):
+            # It may be the server's end, at which this raises.
+            self.raw.pgconn.consume_input()
         self.sent = True
         await cursor.execute(sql, prepare=False)
         tag: str | None = cursor.statusmessage

@@ -6,6 +6,7 @@ import copy
 import sqlite3
 
 from databases import exceptions
+from databases.backends.fates import RUN_AGAIN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ _ADOPTED = {
     OverflowError: exceptions.DataError,
     UnicodeEncodeError: exceptions.DataError,
 }
+
+_CONFLICTS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+"""Primary codes: other connections are in the way, of another cache or of the same."""
 
 _ADVICE = {
     sqlite3.SQLITE_FULL: (
@@ -48,6 +52,7 @@ _ADVICE = {
     sqlite3.SQLITE_NOTADB: (
         "Whatever it is, SQLite did not write it (or it is encrypted): is the path right?"
     ),
+    **dict.fromkeys(_CONFLICTS, f"Another connection reads or writes it. {RUN_AGAIN}"),
 }
 """What to do, by SQLite's primary result code. Source: sqlite.org/rescode.html."""
 
@@ -66,8 +71,10 @@ def adopted(error: BaseException, options: SQLiteOptions) -> BaseException:
     ours = _ADOPTED.get(type(error))
     if ours is None:
         return error
-    error = exceptions.adopt(error, ours)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in _CONFLICTS:
+        ours = exceptions.TransactionConflictError
+    error = exceptions.adopt(error, ours)
     advice = _ADVICE.get(code)
     if advice is None and code == sqlite3.SQLITE_CANTOPEN and options.path is not None:
         advice = _why_not_opened(options)
@@ -92,7 +99,7 @@ def _why_not_opened(options: SQLiteOptions) -> str:
 
 
 class LockedError(
-    exceptions.WaitTimeoutError, exceptions.OperationalError, sqlite3.OperationalError
+    exceptions.WaitTimeoutError, exceptions.TransactionConflictError, sqlite3.OperationalError
 ):
     """Somebody else had the database for as long as may be waited.
 
