@@ -159,9 +159,8 @@ class NetworkBackend:
         except Exception as error:
             raise adopted(self._driver, error) from error.__cause__
         sent(slot.name)
-        return NetworkConnection(
-            slot, pool, self._driver, self._begin, self._leaves, self.only_reads
-        )
+        driver, begin = self._driver, self._begin
+        return NetworkConnection(slot, pool, driver, begin, self._leaves, self.only_reads)
 
     def statistics(self) -> Statistics:
         """The connections of the pool."""

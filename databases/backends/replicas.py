@@ -145,11 +145,9 @@ class Replicas:
         Args:
             required: the position that it has to have come to.
         """
-        if self._loop is not asyncio.get_running_loop():
-            self._begin()
-        assert self._first is not None
-        if not self._first.done():
-            await asyncio.wait([self._first], timeout=_PATIENCE)
+        first = self._begun()
+        if not first.done():
+            await asyncio.wait([first], timeout=_PATIENCE)
         usable = [replica for replica in self.all if self._is_usable(replica)]
         if not usable or required is None:
             return self._least_busy(usable)
@@ -162,6 +160,12 @@ class Replicas:
             if self._is_usable(asked) and asked.has(required):
                 return asked
         return self._least_busy(there)
+
+    async def written(self) -> Position | None:
+        """A position that covers all that was written on the primary; None if it is not known."""
+        self._begun()
+        seen = await self.primary.look()
+        return None if seen is None else seen.written
 
     def fails(self, replica: Replica) -> None:
         """Read from it no more until it is seen to be well again."""
@@ -186,15 +190,19 @@ class Replicas:
         for server in (self.primary, *self.all):
             server.close()
 
-    def _begin(self) -> None:
-        """Begin to look after them, in the running event loop."""
-        self._loop = asyncio.get_running_loop()
+    def _begun(self) -> asyncio.Task[None]:
+        """Look after them from now on, in the running event loop; the first look."""
+        loop = asyncio.get_running_loop()
+        if self._loop is loop and self._first is not None:
+            return self._first
+        self._loop = loop
         self._history.clear()
         # What belonged to another event loop has ended with it.
         self.primary = Server(self.primary.backend, caught_up=True)
         self.all = [Replica(replica.backend) for replica in self.all]
         self._first = _start(self._look())
         self._watching = _start(_watch(weakref.ref(self), self._every, self._first))
+        return self._first
 
     async def _look(self) -> None:
         now = asyncio.get_running_loop().time()

@@ -165,10 +165,10 @@ class ReplicatedBackend:
             return None
         count = writes.count
         if writes.known < count:
-            seen = await replicas.primary.look()
-            if seen is None or seen.written is None:
+            position = await replicas.written()
+            if position is None:
                 return None
-            writes.covered(count, seen.written)
+            writes.covered(count, position)
         return await replicas.choose(writes.position)
 
     def gives_way(self, replica: Replica, error: DriverError) -> bool:
@@ -176,9 +176,9 @@ class ReplicatedBackend:
         if isinstance(error, ConnectionFailureError):
             if _state(error) != _READ_ONLY:
                 self._replicas.fails(replica)
-        elif not isinstance(error, TransactionConflictError):
-            # What was read had been removed on the primary, and the replica had to follow: it is
-            # well. Anything else the primary would answer too.
+        elif not isinstance(error, TransactionConflictError) and not _is_full(error):
+            # The primary would answer the same. (A conflict is what a replica has with the primary,
+            # which removed what was being read: it is well.)
             return False
         repeats(f"{replica.backend.name} could not do it", error)
         return True
@@ -191,6 +191,11 @@ def _state(error: BaseException) -> str | None:
     """The SQLSTATE of an error, where the driver tells it."""
     state: str | None = getattr(error, "sqlstate", None)
     return state
+
+
+def _is_full(error: BaseException) -> bool:
+    """Whether a server has no more connections to give. Source: PostgreSQL's and MySQL's codes."""
+    return _state(error) == "53300" or error.args[:1] == (1040,)
 
 
 class PrimaryConnection:
