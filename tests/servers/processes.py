@@ -94,9 +94,9 @@ def make_folder(name: str) -> Path:
     return give_away(Path(tempfile.mkdtemp(prefix=f"{name}-", dir=_place())))
 
 
-def find_program(name: str, package: str) -> str:
+def find_program(name: str, package: str, path: str | None = None) -> str:
     # Users other than root have no sbin in their PATH.
-    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/local/sbin:/usr/sbin")
+    found = shutil.which(name, path=path or f"{os.environ['PATH']}:/usr/local/sbin:/usr/sbin")
     if found is None:
         raise Unavailable(f"There is no {name}: apt install {package}")
     return found
