@@ -205,7 +205,7 @@ class DatabaseURL:
                 kept += [f"port={ports}"] if ports.strip(",") else []
                 hosts = ((None, None),)
             changes["query"] = "&".join(kept).strip("&")
-        return ",".join([_place(host or "", port) for host, port in hosts])
+        return ",".join([host_and_port(host, port) for host, port in hosts])
 
     @property
     def obscure_password(self) -> str:
@@ -238,8 +238,9 @@ class DatabaseURL:
         return hash(self._text)
 
 
-def _place(host: str, port: int | None) -> str:
-    host = f"[{host}]" if ":" in host else host
+def host_and_port(host: str | None, port: int | None) -> str:
+    """A host and its port as they are written in a URL."""
+    host = f"[{host}]" if host and ":" in host else host or ""
     return host if port is None else f"{host}:{port}"
 
 

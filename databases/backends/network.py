@@ -10,6 +10,7 @@ import asyncio
 from typing import Any, TypeVar
 
 from databases.backends import fates
+from databases.backends.hosts import Hosts
 from databases.backends.link import adopted
 from databases.backends.network_connection import NetworkConnection
 from databases.backends.pool import Pool
@@ -39,6 +40,9 @@ _COMMITTED_AT_ONCE = (Verb.READ, Verb.INSERT, Verb.WRITE)
 """Statements that are a transaction of their own, done as a whole or not at all: that a procedure
 is, nobody knows."""
 
+_FOLLOWED = 2
+"""How many times a statement is run again on another server, where one takes no writes."""
+
 _KEPT = 1000
 """Statements of which it is kept whether they leave something in the session."""
 
@@ -67,6 +71,7 @@ class NetworkBackend:
         look: Look,
     ) -> None:
         self._driver = driver
+        self._hosts = Hosts(driver, options.target)
         self._options = options.pool
         self._asked = options.asked
         self._leaves_in_session = leaves
@@ -101,14 +106,15 @@ class NetworkBackend:
 
     async def _close(self, pool: Pool[Link]) -> None:
         await pool.close()
+        await self._hosts.close()
         await self._driver.close()
 
     def _new_pool(self) -> Pool[Link]:
-        return Pool(self._driver.connect, self._options, self.name)
+        return Pool(self._hosts.connect, self._options, self._hosts.is_well, self.name)
 
     async def open_link(self) -> Link:
         """A connection beside those of the pool, the caller's to close."""
-        return await self._driver.connect()
+        return await self._hosts.connect()
 
     async def look(self, link: Link, *, caught_up: bool) -> Sight:
         """What the server at the other end of a connection is: see ``replication.Look``."""
@@ -159,8 +165,15 @@ class NetworkBackend:
         except Exception as error:
             raise adopted(self._driver, error) from error.__cause__
         sent(slot.name)
-        driver, begin = self._driver, self._begin
-        return NetworkConnection(slot, pool, driver, begin, self._leaves, self.only_reads)
+        return NetworkConnection(
+            slot,
+            pool,
+            self._driver,
+            self._begin,
+            self._leaves,
+            self.only_reads,
+            self._hosts.is_deposed,
+        )
 
     def statistics(self) -> Statistics:
         """The connections of the pool."""
@@ -185,11 +198,10 @@ class NetworkBackend:
             if slot is None:
                 raise adopted(self._driver, error) from error.__cause__
             undone = self._is_undone(slot.link, error, statement)
-            # All connections of the pool may have been closed since they were used. What was sent
-            # is run again only once: an administrator may be about to stop it for good.
-            if undone and tries <= (0 if slot.link.sent else self._options.max_size):
+            if undone and tries < self._most_tries(slot.link):
                 self._take_back(pool, slot, error, sql)
-                repeats("its connection broke before it was done", error)
+                what = "server refused it" if slot.link.sent else "connection broke"
+                repeats(f"its {what} before it was done", error)
                 return await self._single(statement, site, work, tries + 1)
             raise self._failed(pool, slot, error, sql, undone) from error.__cause__
         left = self._known.get(sql) or self._leaves(sql)
@@ -221,6 +233,14 @@ class NetworkBackend:
         """Whether a statement leaves a temporary table to those of the same task."""
         return self._leaves(sql) is Leaves.TEMPORARY_TABLE
 
+    def _most_tries(self, link: Link) -> int:
+        """How many times a statement that was not done may be run again."""
+        if not link.sent:
+            # All connections of the pool may have been closed since they were used.
+            return self._options.max_size + 1
+        # Where the connection broke only once: an administrator may be about to stop it for good.
+        return 1 if link.is_closed() else _FOLLOWED
+
     def _failed(
         self, pool: Pool[Link], slot: Slot[Link], error: BaseException, sql: str, undone: bool
     ) -> BaseException:
@@ -234,8 +254,13 @@ class NetworkBackend:
         self, pool: Pool[Link], slot: Slot[Link], error: BaseException, sql: str
     ) -> None:
         """Take the connection of a statement that failed back."""
-        if slot.link.is_closed() or isinstance(error, ConnectionFailureError):
-            # Its server is away, or takes no writes any more.
+        if (
+            slot.link.is_closed()
+            or isinstance(error, ConnectionFailureError)
+            or self._hosts.is_deposed(error)
+        ):
+            # Its server is away, or takes no writes any more; the other connections are as old, and
+            # to the same server.
             pool.drop(slot)
             pool.distrust()
         elif isinstance(error, Exception) and self._leaves(sql) is Leaves.NOTHING:
@@ -245,8 +270,14 @@ class NetworkBackend:
             pool.give_back_used(slot)
 
     def _is_undone(self, link: Link, error: BaseException, statement: Statement) -> bool:
-        """Whether a statement was provably not done when its connection broke."""
-        if not isinstance(error, Exception) or not link.is_closed():
+        """Whether a statement was provably not done, and another connection may do it."""
+        if not isinstance(error, Exception):
+            return False
+        if self._hosts.is_deposed(error):
+            # Another one may have taken its place. Of several statements in one text the first may
+            # have been done.
+            return statement.verb in _COMMITTED_AT_ONCE and ";" not in statement.sql
+        if not link.is_closed():
             return False
         if not link.sent:
             return True

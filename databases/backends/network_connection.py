@@ -53,6 +53,7 @@ class NetworkConnection:
         begin: the statements that begin a transaction with the given options.
         leaves: tells of an SQL text what it may leave in the session.
         only_reads: tells of one whether it provably does nothing but read.
+        is_deposed: whether a server says by an error that it is no longer what was asked for.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class NetworkConnection:
         begin: Begin,
         leaves: Callable[[str], Leaves],
         only_reads: Callable[[str], bool],
+        is_deposed: Callable[[BaseException], bool],
     ) -> None:
         self._slot = slot
         self._pool = pool
@@ -70,6 +72,7 @@ class NetworkConnection:
         self._begin_sql = begin
         self._leaves = leaves
         self._only_reads = only_reads
+        self._is_deposed = is_deposed
         self._as_new = True
         self._loop = asyncio.get_running_loop()
         # Tasks that share a connection take turns, statement by statement.
@@ -274,6 +277,10 @@ class NetworkConnection:
             except BaseException as error:
                 if not isinstance(error, Exception):
                     self._as_new = False  # it may run on the server still
+                elif not (self._begun and self._readonly) and self._is_deposed(error):
+                    # Who comes next is to find the server that took its place.
+                    self._beyond_reset = True
+                    self._pool.distrust()
                 raise self._failed(error, sql, of_user) from error.__cause__
             finally:
                 if holding is not None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from databases import exceptions
 from databases.backends.fates import RUN_AGAIN
+from databases.backends.link import Role
 
 _CLASSES: dict[str, type[exceptions.DriverError]] = {
     name: getattr(exceptions, name)
@@ -40,10 +43,6 @@ free; a row that changed since it was read; Group Replication's certification.""
 _COMMIT_FAILED = 1180
 """The server itself does not know: Galera, where the other nodes went away meanwhile."""
 
-_READ_ONLY = {1290: "read", 1836: "", 1047: "WSREP"}
-"""Codes with which a server takes no writes, with a word that tells them from other causes: it was
-told to, or its cluster is not whole."""
-
 _REASONS = (
     exceptions.DataError,
     exceptions.IntegrityError,
@@ -71,6 +70,22 @@ _ADVICE = {
 }
 
 
+_OPTION_PREVENTS = 1290
+_READ_ONLY = 1836
+_UNKNOWN_COMMAND = 1047
+
+
+def role_told(error: BaseException) -> Role | None:
+    """What a server says that it is when it refuses a statement for that."""
+    # Two of the codes mean other things too. The names of options are in no language.
+    code, text = code_of(error), str(error)
+    if code == _UNKNOWN_COMMAND and "WSREP" in text:
+        return Role.UNREADY
+    if code == _READ_ONLY or (code == _OPTION_PREVENTS and re.search("read[-_]only", text)):
+        return Role.STANDBY
+    return None
+
+
 def code_of(error: BaseException) -> int:
     """The code of an error of the drivers; 0 where it has none."""
     code = error.args[0] if error.args else 0
@@ -92,7 +107,7 @@ def adopted(
         lost: the class for one that tells no more than that there is no connection.
     """
     code = code_of(error)
-    takes_no_writes = code in _READ_ONLY and _READ_ONLY[code] in str(error)
+    takes_no_writes = role_told(error) is not None
     if isinstance(error, kind):
         error = exceptions.adopt(error, _class_for(error, code, lost, takes_no_writes))
     elif isinstance(error, OSError | TimeoutError):

@@ -55,9 +55,6 @@ _ADVICE = {
 _CONFLICTS = ("40001", "40P01")
 """Serialization failure, deadlock."""
 
-_READ_ONLY = "25006"
-"""What a replica says to who would write, and a primary that was made one."""
-
 SHUT_DOWN = ("57P01", "57P02")
 """The server ended the session, with or without being asked nicely. It says so before a statement
 is committed, or not at all."""
@@ -65,6 +62,8 @@ is committed, or not at all."""
 _LOST = ("57P03", "57P04", "57P05", "25P03", "25P04")
 """The other words with which a server lets nobody in, or ends a session: it starts, the database is
 dropped, a session or a transaction takes too long."""
+READ_ONLY = "25006"
+"""What a replica says to who would write, and a primary that was made one."""
 
 _PREPARED = ("26000", "42P05", "08P01")
 """A prepared statement is missing, or is there already: it was prepared in another session."""
@@ -95,7 +94,7 @@ def adopted_by_state(
         # It is lost, although its end may not have been read yet.
         unknown = lost is exceptions.CommitUnknown
         ours = lost if unknown else exceptions.ConnectionFailureError
-    elif state == _READ_ONLY and not readonly:
+    elif state == READ_ONLY and not readonly:
         ours = exceptions.ConnectionFailureError
     else:
         ours = _CLASSES.get(state[:2], exceptions.OperationalError)
@@ -108,7 +107,7 @@ def adopted_by_state(
             f"  wrong:  Database({options.shown!r})\n"
             f"  right:  Database({options.with_option('statement_cache_size=0')!r})"
         )
-    elif state == _READ_ONLY and not readonly:
+    elif state == READ_ONLY and not readonly:
         error.add_note(
             f"The database is {options.shown}\nThis server takes no writes: it is a replica, or "
             "is one since another took its place. Nothing was written."
