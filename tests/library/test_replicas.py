@@ -548,6 +548,24 @@ async def test_it_can_be_connected_again_in_another_event_loop(
     await asyncio.to_thread(asyncio.run, use())
 
 
+async def test_standbys_among_several_hosts_are_replicas(
+    kind: Kind, nodes: ReplicatedPostgreSQL
+) -> None:
+    url = of_driver(nodes.url, kind.scheme)
+    async with Database(f"{url}?max_lag=2", max_size=2, prefer="replica") as database:
+        primary, (one, other) = nodes.primary, nodes.replicas
+        assert {await where(database) for _ in range(4)} == {one.port, other.port}
+        assert await where(database, prefer="primary") == primary.port
+        # What is the primary by now is none, and takes the writes.
+        await asyncio.to_thread(nodes.fail_over)
+        primary, (replica,) = nodes.primary, nodes.replicas
+        await until_where(database, {replica.port}.__eq__)
+        async with asyncio.timeout(5):
+            await apart(_execute(database))
+        assert await where(database, prefer="primary") == primary.port
+    nodes.rejoin(next(node for node in nodes.nodes if not node.is_running))
+
+
 async def test_passwords_are_in_no_message(make: Callable[..., Database], primary: int) -> None:
     url = f"postgresql://ada:s3cret@127.0.0.1:{primary}/postgres"
     async with make(replicas=[url]) as database:
