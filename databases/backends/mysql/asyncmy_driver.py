@@ -13,6 +13,7 @@ from databases.backends.mysql.driver import MySQLDriver, MySQLLink, RolledBack
 
 if TYPE_CHECKING:
     from databases.backends.mysql.options import MySQLOptions
+    from databases.url import Host
 
 
 class AsyncmyLink(MySQLLink):
@@ -21,10 +22,11 @@ class AsyncmyLink(MySQLLink):
     Args:
         connection: the driver's.
         driver: what opened it.
+        host: where the server is.
     """
 
-    def __init__(self, connection: Any, driver: MySQLDriver) -> None:
-        super().__init__(connection, driver)
+    def __init__(self, connection: Any, driver: MySQLDriver, host: Host) -> None:
+        super().__init__(connection, driver, host)
         self._prepare = connection.prepare
         connection.prepare = self._prepare_or_tell
 
