@@ -44,41 +44,50 @@ class Ledger:
     """The writes of some clients.
 
     Args:
-        patience: seconds after which a write counts as one that hangs.
+        patience: seconds after which a call counts as one that hangs.
+        first: the first number.
     """
 
-    def __init__(self, patience: float = 30.0) -> None:
+    def __init__(self, patience: float = 30.0, first: int = 1) -> None:
         self.patience = patience
         self.acknowledged: set[int] = set()
         self.failed: set[int] = set()
         self.unknown: set[int] = set()
         self.hung = 0
-        """How many writes did not end in time."""
+        """How many calls did not end in time."""
         self.errors: Counter[str] = Counter()
         """The classes of the errors that clients got."""
         self.unexpected: list[str] = []
         """Errors that are none of ours, which no client should see."""
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(first)
         self._successes: dict[int, list[float]] = {}
         """When the writes of each client were acknowledged."""
+
+    async def attempt(self, work: Awaitable[object]) -> Exception | None:
+        """Await something with the patience that there is; the error that came of it, if any."""
+        try:
+            async with asyncio.timeout(self.patience) as patience:
+                await work
+        except Exception as error:
+            self.errors[type(error).__name__] += 1
+            if patience.expired():
+                self.hung += 1
+            elif not isinstance(error, exceptions.DatabaseError):
+                self.unexpected.append(repr(error))
+            return error
+        return None
 
     async def write(self, client: int, write: Write) -> bool:
         """Have a client write the next number; whether that was acknowledged."""
         number = next(self._numbers)
         successes = self._successes.setdefault(client, [])
+        # Until it is known, or for ever, if this is cancelled.
         self.unknown.add(number)
-        try:
-            async with asyncio.timeout(self.patience) as patience:
-                await write(number)
-        except Exception as error:
-            self.errors[type(error).__name__] += 1
-            if patience.expired():
-                self.hung += 1
-            elif isinstance(error, CERTAIN):
+        error = await self.attempt(write(number))
+        if error is not None:
+            if isinstance(error, CERTAIN):
                 self.unknown.remove(number)
                 self.failed.add(number)
-            elif not isinstance(error, exceptions.DatabaseError):
-                self.unexpected.append(repr(error))
             return False
         self.unknown.remove(number)
         self.acknowledged.add(number)
@@ -140,7 +149,7 @@ class Ledger:
         }
         broken = [f"{what}: {_some(numbers)}" for what, numbers in found.items() if numbers]
         if self.hung:
-            broken.append(f"{self.hung} writes took longer than {self.patience:g} s")
+            broken.append(f"{self.hung} calls took longer than {self.patience:g} s")
         if self.unexpected:
             broken.append(f"an error of no class of ours: {_some(self.unexpected)}")
         return broken

@@ -95,20 +95,18 @@ class GaleraNode(MariaDB):
         command = [*super().command(), *(f"--{name}={value}" for name, value in settings.items())]
         if not others:
             return [*command, "--wsrep-new-cluster"]
-        # As Debian's own service does: a node that crashed asks only for what it missed.
-        if position := self._position():
-            command.append(f"--wsrep-start-position={position}")
-        return command
-
-    def _position(self) -> str | None:
-        """The last transaction that it has, if it has any."""
         if self._is_new:
-            return None
+            return command
+        # As Debian's own service does: a node that crashed asks only for what it missed.
+        return [*command, f"--wsrep-start-position={self._position(command)}"]
+
+    def _position(self, command: list[str]) -> str:
+        """The last transaction that its data have."""
         recovering = self.folder / "recovering.err"
-        run(*super().command(), "--wsrep-recover", f"--log-error={recovering}")
-        found = re.search(r"Recovered position: (\S+)", recovering.read_text())
+        run(*command, "--wsrep-recover", f"--log-error={recovering}")
+        (position,) = re.findall(r"Recovered position: (\S+)", recovering.read_text())
         recovering.unlink()
-        return found[1] if found else None
+        return str(position)
 
     def status(self) -> dict[str, str]:
         """What it says of itself in the cluster: wsrep_ready, wsrep_cluster_size and so on."""
@@ -123,6 +121,10 @@ class GaleraNode(MariaDB):
             return False
         wanted = {"wsrep_cluster_status": "Primary", "wsrep_ready": "ON"}
         return wanted.items() <= status.items()
+
+    def catch_up(self) -> None:
+        """Wait until it shows all that was committed so far, on whichever node."""
+        self.execute("SET wsrep_sync_wait = 1; SELECT count(*) FROM mysql.db")
 
 
 class Galera:
@@ -173,6 +175,11 @@ class Galera:
             if not node.is_running:
                 node.start()
 
+    def catch_up(self) -> None:
+        """Wait until every node shows all that was committed so far."""
+        for node in self.running:
+            node.catch_up()
+
     @property
     def running(self) -> list[GaleraNode]:
         """The nodes that were not killed."""
@@ -183,8 +190,10 @@ class Galera:
         """The URL of all nodes."""
         return self.url_of("test")
 
-    def url_of(self, database: str) -> str:
-        hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+    def url_of(self, database: str, first: int = 0) -> str:
+        """The URL of a database by way of any node, the first of them in front."""
+        nodes = self.nodes[first:] + self.nodes[:first]
+        hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
         return f"mysql://root@{hosts}/{database}"
 
     def create_database(self, name: str) -> str:

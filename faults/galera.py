@@ -1,0 +1,124 @@
+"""Galera: kill -9 of the node that clients write to, under load.
+
+    scripts/faults galera [--rounds 10] [--clients 20] [--default-timeouts] [--short]
+
+The cluster has recovered when both nodes that are left know that they are two, and take statements
+again (wsrep_cluster_status, wsrep_ready); from that moment on all clients must have written again
+within two seconds. After each round the node joins again, under load. In the end all three nodes
+must have every row that was acknowledged, and none twice.
+
+Galera misses a node after evs.suspect_timeout: five seconds by default, one in the tests' own
+settings. Both are measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from statistics import median
+
+from databases import Database
+from faults.evidence import ledger
+from faults.evidence.ledger import Ledger
+from faults.evidence.load import at_work
+from faults.evidence.report import Report, options
+from tests.servers.galera import QUICK, Galera, GaleraNode
+
+WITHIN = 2.0
+"""Seconds from the cluster's recovery in which all clients have to be at work again."""
+
+
+async def recovery(cluster: Galera) -> float:
+    """Wait until the nodes that are left are a cluster again; the moment."""
+    left = cluster.running
+    wanted = {"wsrep_cluster_size": str(len(left)), "wsrep_ready": "ON"}
+    wanted |= {"wsrep_cluster_status": "Primary"}
+    async with asyncio.timeout(60):
+        for node in left:
+            while not wanted.items() <= (await asyncio.to_thread(node.status)).items():  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+    return time.monotonic()
+
+
+async def written_to(cluster: Galera, database: Database) -> GaleraNode:
+    """The node that the clients of a database write to."""
+    port = await database.fetch_val("SELECT @@port")
+    (node,) = [node for node in cluster.nodes if node.port == port]
+    return node
+
+
+async def kill_nodes(
+    cluster: Galera, url: str, fault: str, rounds: int, clients: int, report: Report
+) -> None:
+    """Kill nodes under load, and report what became of the clients and their rows."""
+    started = time.monotonic()
+    book = Ledger()
+    recovered, back, pauses = [], [], []
+    async with Database(url, max_size=clients) as database:
+        await ledger.create_table(database)
+
+        async def alone(number: int) -> None:
+            await database.execute(ledger.INSERT, {"number": number})
+
+        async def in_transaction(number: int) -> None:
+            async def insert() -> None:
+                await database.execute(ledger.INSERT, {"number": number})
+
+            await database.run_in_transaction(insert, retry=True)
+
+        ways = [alone, in_transaction]
+        async with at_work(
+            book.keep_writing(client, ways[client % 2], pause=0.005) for client in range(clients)
+        ) as load:
+            for _ in range(rounds):
+                await book.all_resumed(time.monotonic())
+                node = await written_to(cluster, database)
+                moment = time.monotonic()
+                await asyncio.to_thread(node.kill)
+                again = await recovery(cluster)
+                recovered.append(again - moment)
+                back.append(await book.all_resumed(again))
+                pauses.append(book.longest_pause(moment))
+                await asyncio.to_thread(node.start)
+            await book.all_resumed(time.monotonic())
+        broken = load.broken
+    await asyncio.to_thread(cluster.catch_up)
+    for number, node in enumerate(cluster.nodes, 1):
+        kept = await asyncio.to_thread(node.execute, ledger.NUMBERS, database.url.database)
+        broken += [f"node {number}: {promise}" for promise in book.broken(map(int, kept.split()))]
+    late = [seconds for seconds in back if seconds > WITHIN]
+    broken += [f"clients were back {seconds:.1f} s after the cluster" for seconds in late]
+    held = (
+        f"{book}; the cluster recovered in {figures(recovered)}, clients {figures(back)} after it "
+        f"(longest pause of one {max(pauses):.2f} s)"
+    )
+    report.add(fault, rounds, time.monotonic() - started, held, broken)
+    print(f"{'':4}errors that clients got: {dict(book.errors)}")
+
+
+def figures(seconds: Sequence[float]) -> str:
+    return f"{median(seconds):.2f} s (at most {max(seconds):.2f} s)"
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = options("galera", __doc__ or "")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--clients", type=int, default=20)
+    parser.add_argument(
+        "--default-timeouts", action="store_true", help="those of Galera alone, not ours as well"
+    )
+    chosen = parser.parse_args(arguments)
+    rounds = 1 if chosen.short else chosen.rounds
+    report = Report()
+    both = [("evs.suspect_timeout 1 s", QUICK), ("evs.suspect_timeout 5 s (default)", {})]
+    if chosen.short:
+        both = both[:1]
+    elif chosen.default_timeouts:
+        both = both[1:]
+    for title, provider in both:
+        with Galera(provider) as cluster:
+            url = cluster.create_database("faults")
+            fault = f"kill -9 of a node, {title}"
+            asyncio.run(kill_nodes(cluster, url, fault, rounds, chosen.clients, report))
+    report.conclude()
