@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from typing import Any
 
 from databases.exceptions import StateError, UnknownOptionError
-from databases.pending import CallSite
 from databases.queries import Queries
 from databases.routing import checked
-from databases.transaction import Transaction, TransactionStack
+from databases.transaction import TransactionStack
+from databases.transactional import Transactional
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,11 +21,12 @@ if TYPE_CHECKING:
     from databases.backends.base import BackendConnection, Cursor, Runner
     from databases.compiler import Compiler
     from databases.engine import Engine
+    from databases.pending import CallSite
     from databases.routing import Preference
     from databases.statements import Bound
 
 
-class Connection(Queries):
+class Connection(Queries, Transactional):
     """One connection to the database, acquired by ``async with database.connection()``.
 
     It can be entered again inside, also by other tasks that it is handed to; the last one to leave
@@ -81,16 +81,6 @@ class Connection(Queries):
             self._held = None
             held.release()
 
-    def transaction(self, *, force_rollback: bool = False, **options: Any) -> Transaction:
-        """Return a transaction on this connection; inside another one it is a savepoint.
-
-        Args:
-            force_rollback: roll back at the end of the block, whatever happened.
-            **options: the backend's. SQLite: ``readonly``, ``isolation="serializable"``.
-                PostgreSQL: ``isolation``, ``readonly``, ``deferrable``; MySQL: the first two.
-        """
-        return Transaction(lambda: self, CallSite.of(sys._getframe(1)), force_rollback, options)
-
     @property
     def raw_connection(self) -> Any:
         """The driver's own connection. On SQLite an awaitable surface of it, like aiosqlite's.
@@ -125,6 +115,13 @@ class Connection(Queries):
             "  or:     async with database.transaction(readonly=True): ... within\n"
             '          with database.prefer("replica"): ...'
         )
+
+    def runs_again(self, site: CallSite, why: str, error: BaseException) -> None:
+        """Tell those who watch that a transaction of its is run again."""
+        self._engine.runs_again(site, why, error)
+
+    def _connection(self, site: CallSite) -> Connection:
+        return self
 
     def _runner(self, method: str, site: CallSite) -> tuple[Runner, Compiler]:
         return self.held(method, site), self._engine.compiler

@@ -16,6 +16,7 @@ from databases.pending import CallSite, Pending, mark_as_coroutine_functions
 from databases.queries import Queries
 from databases.routing import Servers, checked
 from databases.transaction import Transaction
+from databases.transactional import Transactional
 from databases.url import DatabaseURL
 from databases.verbs import Verb
 
@@ -38,7 +39,7 @@ _GRACE = 5.0
 """Seconds for which disconnect() lets work that is under way finish."""
 
 
-class Database(Queries):
+class Database(Queries, Transactional):
     """A database, used from any number of tasks at once.
 
     Args:
@@ -265,28 +266,6 @@ class Database(Queries):
         """Return this task's connection, for ``async with``; the same one inside as outside."""
         return self._connection(CallSite.of(sys._getframe(1)))
 
-    def transaction(self, *, force_rollback: bool = False, **options: Any) -> Transaction:
-        """Return a transaction on this task's connection; inside another one it is a savepoint.
-
-        Args:
-            force_rollback: roll back at the end of the block, whatever happened.
-            **options: the backend's. SQLite: ``readonly``, ``isolation="serializable"``.
-                PostgreSQL: ``isolation``, ``readonly``, ``deferrable``; MySQL: the first two.
-
-        Example:
-            >>> import asyncio, databases
-            >>> async def main():
-            ...     async with databases.Database("sqlite://") as database:
-            ...         await database.execute("CREATE TABLE a (x)")
-            ...         async with database.transaction(force_rollback=True):
-            ...             await database.execute("INSERT INTO a VALUES (1)")
-            ...         return await database.fetch_val("SELECT count(*) FROM a")
-            >>> asyncio.run(main())
-            0
-        """
-        site = CallSite.of(sys._getframe(1))
-        return Transaction(lambda: self._connection(site), site, force_rollback, options)
-
     @contextlib.contextmanager
     def force_rollback(self) -> Iterator[None]:
         """Within the block, ``connect()`` behaves as with ``Database(force_rollback=True)``."""
@@ -404,6 +383,7 @@ def _mark_coroutine_functions() -> None:
         Queries.fetch_val,
         Queries.execute,
         Queries.execute_many,
+        Transactional.run_in_transaction,
         Transaction.start,
         Transaction.commit,
         Transaction.rollback,

@@ -136,6 +136,11 @@ class Engine:
         if self._steps is not None and self._steps.is_watched:
             self._steps.dropped(pending)
 
+    def runs_again(self, site: CallSite, why: str, error: BaseException) -> None:
+        """The block of a transaction failed, and is run again."""
+        if self._steps is not None and self._steps.is_watched:
+            self._steps.again(site, why, error)
+
     def backend(self, method: str, site: CallSite) -> Backend:
         """Return the connected backend.
 

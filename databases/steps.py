@@ -279,6 +279,12 @@ class Steps:
         now = time.perf_counter()
         self._tell(Kind.RETRY, operation, now, "failed", "in flight", error=error, detail=why)
 
+    def again(self, site: CallSite, why: str, error: BaseException) -> None:
+        """The block of a transaction failed, and is run again."""
+        operation = Operation(self, Kind.RETRY, site)
+        operation.forget()
+        self.retrying(operation, why, error)
+
     def dropped(self, pending: Pending[Any]) -> None:
         """The result of a method was never awaited."""
         operation = Operation(self, Kind.DROPPED, pending.site)

@@ -163,7 +163,9 @@ class _Recorder:
             if step.rows != 0 or step.error is not None or step.operation.number in self._began:
                 self._query(step)
         elif kind is Kind.WAIT or kind is Kind.RETRY:
-            self._happened(step)
+            # That a whole transaction is run again happens in none of its operations.
+            if step.operation.kind is not Kind.RETRY:
+                self._happened(step)
         elif kind is Kind.ACQUIRE:
             self._acquired(step)
         elif kind is Kind.RELEASE:

@@ -7,9 +7,17 @@ import functools
 import sys
 from typing import Any, TypeVar
 
-from databases.exceptions import DriverError, TransactionStateError, WaitTimeoutError, explain
+from databases.exceptions import (
+    CommitUnknown,
+    DriverError,
+    TransactionConflictError,
+    TransactionStateError,
+    WaitTimeoutError,
+    explain,
+)
 from databases.holding import Holding
 from databases.pending import Pending
+from databases.retrying import refused, retried
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,17 +36,25 @@ if TYPE_CHECKING:
 
         transactions: TransactionStack
 
+        @property
+        def is_acquired(self) -> bool: ...
+
         async def enter(self, *, readonly: bool = False) -> object: ...
 
         async def __aexit__(self) -> None: ...
 
         def held(self, method: str, site: CallSite) -> BackendConnection: ...
 
+        def runs_again(self, site: CallSite, why: str, error: BaseException) -> None: ...
+
 
 T = TypeVar("T")
 
 _WAIT = 30.0
 """Seconds that a task waits for another's transaction on a connection that they share."""
+
+_CUT_SHORT = "at its end, but its COMMIT was cut short: it may be kept, or not"
+"""The state of a transaction of which nobody knows."""
 
 _started_here: contextvars.ContextVar[Transaction | None] = contextvars.ContextVar(
     "databases.transaction", default=None
@@ -66,6 +82,7 @@ class Transaction:
         force_rollback: roll back at the end of the block, whatever happened.
         options: the backend's options, such as ``isolation`` and ``readonly``.
         ground: whether every other transaction of the connection lies inside this one.
+        retry: the seconds for which a decorated function is run again; 0 for never.
     """
 
     def __init__(
@@ -76,12 +93,14 @@ class Transaction:
         options: dict[str, Any],
         *,
         ground: bool = False,
+        retry: float = 0.0,
     ) -> None:
         self._find_connection = connection
         self.site = site
         self._force_rollback = force_rollback
         self._options = options
         self._ground = ground
+        self._retry = retry
         self._connection: Holder | None = None
         self._state = "not started"
         self._savepoint: str | None = None
@@ -110,6 +129,7 @@ class Transaction:
         Raises:
             TransactionStateError: where it is not active, or one inside it still is.
             DriverError: where the database refuses, as for a deferred constraint.
+            CommitUnknown: where the connection broke before the database had answered.
         """
         return Pending("transaction.commit", sys._getframe(1), self._commit)
 
@@ -148,17 +168,39 @@ class Transaction:
     def __call__(
         self, function: Callable[P, Coroutine[Any, Any, T]]
     ) -> Callable[P, Coroutine[Any, Any, T]]:
-        """Decorate a coroutine function: each call of it runs in a transaction of its own."""
+        """Decorate a coroutine function: each call of it runs in a transaction of its own.
+
+        Made with ``retry``, the function is called again where others were in the way.
+        """
 
         @functools.wraps(function)
         async def in_transaction(*args: P.args, **kwargs: P.kwargs) -> T:
-            # A call can be under way while another begins: each needs a Transaction.
-            async with Transaction(
-                self._find_connection, self.site, self._force_rollback, self._options
-            ):
+            if self._retry:
+                call = functools.partial(function, *args, **kwargs)
+                return await retried(self._retry, self._another, call)
+            async with self._another():
                 return await function(*args, **kwargs)
 
         return in_transaction
+
+    def _another(self) -> Transaction:
+        """One like it: a call can be under way while another begins, and each needs its own."""
+        return Transaction(self._find_connection, self.site, self._force_rollback, self._options)
+
+    def can_run_again(self, error: BaseException) -> bool:
+        """Whether it would help to run its block again, after an error of which nothing was kept.
+
+        It would not inside another transaction, which has failed as a whole, nor on a connection
+        that broke and is held still by a block around it.
+        """
+        if self._savepoint is not None:
+            return False
+        conflict = isinstance(error, TransactionConflictError)
+        return conflict or not self._find_connection().is_acquired
+
+    def runs_again(self, why: str, error: BaseException) -> None:
+        """Tell those who watch that its block is run again, in another transaction."""
+        self._find_connection().runs_again(self.site, why, error)
 
     def __repr__(self) -> str:
         kind = f"savepoint {self._savepoint}" if self._savepoint else "transaction"
@@ -170,8 +212,14 @@ class Transaction:
                 f"This transaction is {self._state} and cannot be started again:\n  {site}\n"
                 "Make a new one with database.transaction()."
             )
+        if self._retry:
+            raise refused(self.site)
         connection = self._find_connection()
-        await connection.enter(readonly=bool(self._options.get("readonly")))
+        try:
+            await connection.enter(readonly=bool(self._options.get("readonly")))
+        except DriverError as error:
+            explain(error, self.site)
+            raise
         try:
             stack = connection.transactions
             self.holding = Holding(self.site)
@@ -215,14 +263,20 @@ class Transaction:
                 await held.release_savepoint(self._savepoint)
             else:
                 await held.commit()
+        except CommitUnknown as error:
+            # A ROLLBACK would undo nothing, and tell who watches that it had.
+            await self._end(connection, _CUT_SHORT)
+            explain(error, site, "COMMIT")
+            raise
         except BaseException as error:
-            await self._rollback(site)
+            cut_short = not isinstance(error, Exception) and self._savepoint is None
+            await self._rollback(site, _CUT_SHORT if cut_short else "rolled back")
             if isinstance(error, DriverError):
                 explain(error, site, "COMMIT")
             raise
         await self._end(connection, "committed")
 
-    async def _rollback(self, site: CallSite) -> None:
+    async def _rollback(self, site: CallSite, state: str = "rolled back") -> None:
         connection = self._active("rollback", site)
         for inner in connection.transactions.inside(self):
             inner._state = f"rolled back with the one around it, at {site}"
@@ -233,7 +287,7 @@ class Transaction:
             else:
                 await held.rollback()
         finally:
-            await self._end(connection, "rolled back")
+            await self._end(connection, state)
 
     def _active(self, what: str, site: CallSite) -> Holder:
         if self._connection is None or not self.is_active:

@@ -197,9 +197,10 @@ def dropped(step: Step) -> Advice:
 
 
 def retried(step: Step) -> Advice:
-    """A statement had to be tried again."""
+    """A statement or a transaction had to be tried again."""
+    what = "transaction" if step.operation.kind is step.kind else "statement"
     return Advice(
-        "A statement was tried again",
+        f"A {what} was tried again",
         f"{(step.detail or 'It failed').capitalize()}.",
         _source(step.operation.site),
     )

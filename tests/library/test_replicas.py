@@ -15,7 +15,6 @@ import pytest
 
 from databases import Database, exceptions
 from databases.backends.replicated import ReplicatedBackend
-from tests.conftest import running
 from tests.library.kinds import POSTGRESQL_ONLY, Kind
 from tests.library.places import of_driver, until
 from tests.servers.replicated_postgresql import Node, ReplicatedPostgreSQL
@@ -37,9 +36,9 @@ SETUP = (
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[ReplicatedPostgreSQL]:
-    with running(ReplicatedPostgreSQL) as servers:
-        yield servers
+def cluster(_replicated_postgresql: ReplicatedPostgreSQL) -> Iterator[ReplicatedPostgreSQL]:
+    yield _replicated_postgresql
+    _replicated_postgresql.heal()
 
 
 @pytest.fixture
