@@ -8,6 +8,7 @@ Where no replica will do, everything is done by the primary.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any, TypeVar
 
 from databases.backends.replicas import Replicas
@@ -151,11 +152,10 @@ class ReplicatedBackend:
         try:
             return await run(replica.backend)
         except DriverError as error:
-            if not self.gives_way(replica, error):
+            if not self.gives_way(replica, error, statement.sql):
                 raise
-            if _state(error) == _READ_ONLY:
-                self.primary.writes_after_all(statement.sql)
-                return await self._write(statement, run)
+        if not self.primary.only_reads(statement.sql):
+            return await self._write(statement, run)
         return await run(self.primary)
 
     async def _choose(self) -> Replica | None:
@@ -171,11 +171,12 @@ class ReplicatedBackend:
             writes.covered(count, position)
         return await replicas.choose(writes.position)
 
-    def gives_way(self, replica: Replica, error: DriverError) -> bool:
+    def gives_way(self, replica: Replica, error: DriverError, sql: str | None = None) -> bool:
         """Whether the primary may be able to do what a replica could not."""
-        if isinstance(error, ConnectionFailureError):
-            if _state(error) != _READ_ONLY:
-                self._replicas.fails(replica)
+        if _state(error) == _READ_ONLY and sql is not None:
+            self.primary.writes_after_all(sql)
+        elif isinstance(error, ConnectionFailureError):
+            self._replicas.fails(replica)
         elif not isinstance(error, TransactionConflictError) and not _is_full(error):
             # The primary would answer the same. (A conflict is what a replica has with the primary,
             # which removed what was being read: it is well.)
@@ -306,7 +307,6 @@ class ReplicaConnection:
         self.savepoint = held.savepoint
         self.release_savepoint = held.release_savepoint
         self.rollback_to_savepoint = held.rollback_to_savepoint
-        self.release = held.release
 
     @property
     def raw(self) -> Any:
@@ -328,16 +328,28 @@ class ReplicaConnection:
 
     async def open_cursor(self, bound: Bound, site: CallSite, *, alone: bool) -> Cursor:
         """Start a query whose rows are read piece by piece."""
-        replica, only_reads = self._replica, self._backend.primary.only_reads
-        if replica is not None and alone:
-            if only_reads(bound.statement.sql):
-                try:
-                    return await self._held.open_cursor(bound, site, alone=True)
-                except DriverError as error:
-                    if not self._backend.gives_way(replica, error):
-                        raise
+        replica, sql = self._replica, bound.statement.sql
+        if replica is None or not alone:
+            return await self._held.open_cursor(bound, site, alone=alone)
+
+        async def on_primary() -> Cursor:
             await self._change()
-        return await self._held.open_cursor(bound, site, alone=alone)
+            return await self._held.open_cursor(bound, site, alone=True)
+
+        if not self._backend.primary.only_reads(sql):
+            return await on_primary()
+        gives_way = partial(self._backend.gives_way, replica, sql=sql)
+        try:
+            opened = await self._held.open_cursor(bound, site, alone=True)
+        except DriverError as error:
+            if not gives_way(error):
+                raise
+            return await on_primary()
+        return ReplicaCursor(opened, gives_way, on_primary)
+
+    def release(self) -> None:
+        """Give the connection back."""
+        self._held.release()
 
     async def _change(self) -> None:
         """Go on with a connection to the primary."""
@@ -345,3 +357,39 @@ class ReplicaConnection:
         self._held.release()
         self._replica = None
         self._use(held)
+
+
+class ReplicaCursor:
+    """A cursor on a replica; as long as nothing was read, one on the primary may take its place.
+
+    Args:
+        cursor: it.
+        gives_way: whether the primary may be able to do what the replica could not.
+        on_primary: opens one there.
+    """
+
+    def __init__(
+        self,
+        cursor: Cursor,
+        gives_way: Callable[[DriverError], bool],
+        on_primary: Callable[[], Awaitable[Cursor]],
+    ) -> None:
+        self._cursor = cursor
+        self._gives_way = gives_way
+        self._on_primary = on_primary
+        self._is_first = True
+
+    async def fetch(self) -> Result:
+        """Return the next rows; none at the end."""
+        is_first, self._is_first = self._is_first, False
+        try:
+            return await self._cursor.fetch()
+        except DriverError as error:
+            if not is_first or not self._gives_way(error):
+                raise
+        self._cursor = await self._on_primary()
+        return await self._cursor.fetch()
+
+    def close(self) -> None:
+        """Free the cursor."""
+        self._cursor.close()

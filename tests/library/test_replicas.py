@@ -185,6 +185,15 @@ async def test_what_may_write_goes_to_the_primary(database: Database, primary: i
             assert primary in [row[0] async for row in database.iterate(query)], query
 
 
+async def test_what_writes_although_no_word_says_so_is_iterated_over_on_the_primary(
+    make: Callable[..., Database], primary: int
+) -> None:
+    async with make(prefer="replica") as database:
+        query = "SELECT inet_server_port FROM counting"
+        for _ in range(2):
+            assert [row[0] async for row in database.iterate(query)] == [primary]
+
+
 async def test_transactions_go_to_the_primary_unless_they_are_read_only(
     database: Database, primary: int, replicas: set[int]
 ) -> None:
@@ -274,6 +283,15 @@ async def _connection(database: Database) -> None:
         assert await asyncio.create_task(count(database)) == before
 
 
+async def _transaction_in_a_connection(database: Database) -> None:
+    async with database.connection() as connection:
+        async with database.transaction():
+            await connection.execute(INSERT)
+            await asyncio.create_task(count(database))
+        before = await connection.fetch_val(COUNT)
+        assert await asyncio.create_task(count(database)) == before
+
+
 async def _raw(database: Database) -> None:
     async with database.connection() as connection:
         await connection.raw_connection.execute(INSERT)
@@ -300,6 +318,7 @@ WRITES = [
     _transaction,
     _transaction_of_another_task,
     _connection,
+    _transaction_in_a_connection,
     _raw,
     _gathered,
     _child,
@@ -516,12 +535,14 @@ async def test_one_that_never_answers_delays_the_first_read_alone(
 
 
 async def test_a_database_that_is_dropped_is_not_kept_by_what_looks_after_its_replicas(
-    make: Callable[..., Database], nodes: ReplicatedPostgreSQL
+    make: Callable[..., Database], replicas: set[int]
 ) -> None:
     async def use() -> weakref.ref[Any]:
         database = make(max_lag=0.2)
         await database.connect()
-        await where(database, prefer="replica")
+        for _ in range(2):  # also while it is being looked at again and again
+            assert await where(database, prefer="replica") in replicas
+            await asyncio.sleep(0.15)
         return weakref.ref(database._engine._backend)
 
     tasks = asyncio.all_tasks()
