@@ -283,15 +283,6 @@ async def _connection(database: Database) -> None:
         assert await asyncio.create_task(count(database)) == before
 
 
-async def _transaction_in_a_connection(database: Database) -> None:
-    async with database.connection() as connection:
-        async with database.transaction():
-            await connection.execute(INSERT)
-            await asyncio.create_task(count(database))
-        before = await connection.fetch_val(COUNT)
-        assert await asyncio.create_task(count(database)) == before
-
-
 async def _raw(database: Database) -> None:
     async with database.connection() as connection:
         await connection.raw_connection.execute(INSERT)
@@ -318,7 +309,6 @@ WRITES = [
     _transaction,
     _transaction_of_another_task,
     _connection,
-    _transaction_in_a_connection,
     _raw,
     _gathered,
     _child,
@@ -375,6 +365,29 @@ async def test_what_was_not_flushed_at_once_is_seen_too(
     finally:
         nodes.primary.execute("ALTER SYSTEM RESET wal_writer_delay")
         nodes.primary.execute("SELECT pg_reload_conf()")
+
+
+async def test_a_position_that_was_asked_for_before_the_commit_does_not_cover_it(
+    database: Database, nodes: ReplicatedPostgreSQL, replicas: set[int]
+) -> None:
+    async def elsewhere() -> Any:
+        """Read on another connection than the one that this task holds."""
+        return await asyncio.create_task(where(database, prefer="replica"))
+
+    await count(database)
+    async with database.connection() as connection:
+        transaction = await connection.transaction()
+        await connection.execute(INSERT)
+        await elsewhere()
+        # Replicas get what is not committed yet when somebody else commits.
+        nodes.primary.execute("CREATE TABLE others (); DROP TABLE others")
+        async with asyncio.timeout(10):
+            while await elsewhere() not in replicas:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        with paused(nodes):
+            await transaction.commit()
+            assert await asyncio.create_task(count(database)) == 2
+            assert await elsewhere() == nodes.primary.port
 
 
 async def test_writing_costs_nothing_more_and_a_position_is_asked_for_once(
