@@ -5,8 +5,9 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from databases.exceptions import StateError
+from databases.exceptions import StateError, UnknownOptionError
 from databases.queries import Queries
+from databases.routing import checked
 from databases.transaction import TransactionStack
 from databases.transactional import Transactional
 
@@ -14,12 +15,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from databases.backends.base import BackendConnection, Cursor, Runner
     from databases.compiler import Compiler
     from databases.engine import Engine
     from databases.pending import CallSite
+    from databases.routing import Preference
     from databases.statements import Bound
 
 
@@ -50,6 +53,10 @@ class Connection(Queries, Transactional):
         return self._held is not None
 
     async def __aenter__(self) -> Connection:
+        return await self.enter()
+
+    async def enter(self, *, readonly: bool = False) -> Connection:
+        """Acquire it, or hold it once more; ``readonly`` is for a transaction that is read only."""
         import asyncio
 
         if self._held is None:
@@ -58,7 +65,7 @@ class Connection(Queries, Transactional):
             async with self._entering:
                 if self._held is None:
                     backend = self._engine.backend("connection", self._site)
-                    self._held = await backend.acquire(self._site)
+                    self._held = await backend.acquire(self._site, readonly=readonly)
         self._depth += 1
         return self
 
@@ -98,6 +105,16 @@ class Connection(Queries, Transactional):
                 "  right:  async with database.connection() as connection: ..."
             )
         return self._held
+
+    def _preferring(self, prefer: Preference) -> AbstractContextManager[None]:
+        checked(prefer)
+        raise UnknownOptionError(
+            "A connection that is held is where it is: prefer= is for a query on the database.\n"
+            '  wrong:  await connection.fetch_all(query, prefer="replica")\n'
+            '  right:  await database.fetch_all(query, prefer="replica")\n'
+            "  or:     async with database.transaction(readonly=True): ... within\n"
+            '          with database.prefer("replica"): ...'
+        )
 
     def runs_again(self, site: CallSite, why: str, error: BaseException) -> None:
         """Tell those who watch that a transaction of its is run again."""

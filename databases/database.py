@@ -14,19 +14,22 @@ from databases.engine import Engine, backend_path
 from databases.exceptions import DatabaseError, explain
 from databases.pending import CallSite, Pending, mark_as_coroutine_functions
 from databases.queries import Queries
+from databases.routing import Servers, checked
 from databases.transaction import Transaction
 from databases.transactional import Transactional
 from databases.url import DatabaseURL
+from databases.verbs import Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from types import TracebackType
 
     from databases.backends.base import Cursor, Runner
     from databases.compiler import Compiler
+    from databases.routing import Preference
     from databases.statements import Bound
     from databases.statistics import Statistics
     from databases.steps import Steps
@@ -44,6 +47,11 @@ class Database(Queries, Transactional):
             ``"postgresql://user:password@host/name"``; ``"sqlite://"`` is one in memory.
         force_rollback: keep nothing: all tasks share one connection and one transaction, which is
             rolled back at disconnect. For tests.
+        replicas: the addresses of replicas of the database, which are read from where that is
+            preferred. Those among several hosts of ``url`` need not be named. See docs/replicas.md.
+        prefer: "replica" has all reads go to a replica that may, as if each asked for it.
+        max_lag: the most seconds that a replica may be behind to be read from (10, or what the
+            URL says).
         sql_comments: end each statement with a comment that names the present OpenTelemetry trace
             (sqlcommenter); a dict adds words of your own. SQL then differs with each request, so
             no statement is prepared once for many calls.
@@ -59,6 +67,8 @@ class Database(Queries, Transactional):
     Raises:
         InvalidURLError: (a ``TypeError``) where ``url`` is not an address.
         UnknownBackendError: (a ``KeyError``) for a scheme that is not supported.
+        UnknownOptionError: (a ``TypeError``) for ``replicas``, ``prefer`` or ``max_lag`` that
+            cannot be.
 
     Example:
         >>> import asyncio, databases
@@ -90,6 +100,9 @@ class Database(Queries, Transactional):
         url: str | DatabaseURL,
         *,
         force_rollback: bool = False,
+        replicas: Sequence[str | DatabaseURL] = (),
+        prefer: Preference = "primary",
+        max_lag: float | None = None,
         sql_comments: bool | Mapping[str, str] = False,
         **options: Any,
     ) -> None:
@@ -99,7 +112,9 @@ class Database(Queries, Transactional):
         self._force_rollback = force_rollback
         path = backend_path(self.url, self.SUPPORTED_BACKENDS)
         tags = sql_comments if isinstance(sql_comments, Mapping) else {} if sql_comments else None
-        self._engine = Engine(self.url, options, path, tags)
+        servers = Servers(self.url, replicas, checked(prefer), max_lag)
+        self._routing = servers.routing
+        self._engine = Engine(servers, options, path, tags)
         # A task's own Connection; a child task does not inherit it.
         self._connections: WeakKeyDictionary[asyncio.Task[Any], Connection] = WeakKeyDictionary()
         # The one connection of everybody under force_rollback, and its transaction.
@@ -131,6 +146,31 @@ class Database(Queries, Transactional):
             ('writer', 'held', None)
         """
         return self._engine.statistics()
+
+    def prefer(self, prefer: Preference) -> AbstractContextManager[None]:
+        """Within the block, and in tasks that are started there, prefer replicas for reading.
+
+        A query goes to a replica only if its words prove that it reads and locks nothing, and if a
+        replica shows all that the same request or task has written; so do ``iterate()`` and
+        ``transaction(readonly=True)``. All else goes to the primary, as do all queries where there
+        are no replicas. See docs/replicas.md.
+
+        Args:
+            prefer: "replica", or "primary" to undo it.
+
+        Raises:
+            UnknownOptionError: (a ``TypeError``) for another word.
+
+        Example:
+            >>> import asyncio, databases
+            >>> async def main():
+            ...     async with databases.Database("sqlite://") as database:
+            ...         with database.prefer("replica"):
+            ...             return await database.fetch_val("SELECT 1")
+            >>> asyncio.run(main())
+            1
+        """
+        return self._preferring(prefer)
 
     def expect(
         self,
@@ -300,6 +340,11 @@ class Database(Queries, Transactional):
         connection = None if task is None else self._connections.get(task)
         return connection if connection is not None and connection.is_acquired else None
 
+    def _preferring(self, prefer: Preference) -> AbstractContextManager[None]:
+        checked(prefer)
+        routing = self._routing
+        return contextlib.nullcontext() if routing is None else routing.preferring(prefer)
+
     def _runner(self, method: str, site: CallSite) -> tuple[Runner, Compiler]:
         engine = self._engine
         backend = engine.connected or engine.backend(f"database.{method}", site)
@@ -315,7 +360,8 @@ class Database(Queries, Transactional):
         connection = self._held_connection()
         if connection is not None:
             return await connection._open_cursor(bound, method, site)
-        held = await self._engine.backend(method, site).acquire(site)
+        reads = bound.statement.verb is Verb.READ
+        held = await self._engine.backend(method, site).acquire(site, readonly=reads)
         try:
             return await held.open_cursor(bound, site, alone=True), held.release
         except BaseException:

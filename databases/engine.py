@@ -7,6 +7,7 @@ import importlib
 
 from databases.compiler import Compiler
 from databases.exceptions import NotConnectedError, UnknownBackendError
+from databases.routing import OF_SEVERAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from databases.backends.base import Backend
     from databases.pending import CallSite, Pending
+    from databases.routing import Servers
     from databases.statements import Bound
     from databases.statistics import Statistics
     from databases.steps import Steps
@@ -26,7 +28,7 @@ class Engine:
     """What a Database and its Connections run their queries on.
 
     Args:
-        url: the address of the database.
+        servers: the address of the database, and those of its replicas.
         options: the backend's options.
         path: the backend's class, as ``"module:Class"``.
         tags: what to write into a comment in each statement, beside the trace; None for no comment.
@@ -34,13 +36,13 @@ class Engine:
 
     def __init__(
         self,
-        url: DatabaseURL,
+        servers: Servers,
         options: Mapping[str, Any],
         path: str,
         tags: Mapping[str, str] | None = None,
     ) -> None:
         self._tags = tags
-        self._url = url
+        self._servers = servers
         self._options = options
         self._path = path
         self._backend: Backend | None = None
@@ -91,7 +93,7 @@ class Engine:
         """Load the backend, if it is not yet, and connect it."""
         self._last_connect = None
         if self._backend is None:
-            self._backend = self._load()(self._url, **self._options)
+            self._backend = self._make()
             self.compiler = Compiler(self._backend.dialect)
         with self._told("CONNECT", site, "not connected", "connected"):
             await self._backend.connect()
@@ -149,9 +151,21 @@ class Engine:
             raise self._not_connected(method, site)
         return self.connected
 
-    def _load(self) -> type[Backend]:
+    def _load(self) -> Any:
         module, _, name = self._path.partition(":")
-        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+        return getattr(importlib.import_module(module), name)
+
+    def _make(self) -> Backend:
+        make, servers = self._load(), self._servers
+        backend: Any = make(servers.url, **self._options)
+        if servers.routing is None:
+            return backend  # type: ignore[no-any-return]
+        from databases.backends.replicated import ReplicatedBackend
+
+        # Connections to replicas are opened for those who need one.
+        options = {k: v for k, v in self._options.items() if k not in OF_SEVERAL} | {"min_size": 0}
+        replicas = {name: make(url, **options) for name, url in servers.replicas.items()}
+        return ReplicatedBackend(backend, replicas, servers.max_lag, servers.routing)
 
     def _not_connected(self, method: str, site: CallSite) -> NotConnectedError:
         lines = [f"{method}() needs a connected database, and this one is not.", f"  {site}"]

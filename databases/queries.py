@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import sys
-from typing import Any
+from typing import Any, TypeVar
 
 from databases.exceptions import DatabaseError, ForgottenAwaitError, explain
 from databases.pending import CallSite, Pending, limited
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from contextlib import AbstractContextManager
     from types import FrameType
     from typing import NoReturn
 
@@ -18,7 +21,11 @@ if TYPE_CHECKING:
     from databases.compiler import Compiler
     from databases.engine import Engine
     from databases.records import Record
+    from databases.routing import Preference, Routing
     from databases.statements import Bound, Query, Values
+
+
+T = TypeVar("T")
 
 
 class Queries:
@@ -31,6 +38,9 @@ class Queries:
     ``timeout`` is the longest that the query may take in seconds, waiting for others included; a
     query that takes longer is stopped in the database. None sets no limit. For ``iterate()`` it
     limits each wait for rows.
+
+    ``prefer="replica"`` has a query of a database that has replicas read from one of them, if it
+    provably only reads and one is fresh enough: see ``Database.prefer``.
 
     Every method raises, when awaited:
         QueryTimeoutError: (a ``TimeoutError``) where it took longer than ``timeout``.
@@ -46,8 +56,16 @@ class Queries:
     _called = "database"
     """What users call the object, for messages."""
 
+    _routing: Routing | None = None
+    """What knows where reads go, where there is more than one place for them."""
+
     def fetch_all(
-        self, query: Query, values: Values | None = None, *, timeout: float | None = None
+        self,
+        query: Query,
+        values: Values | None = None,
+        *,
+        timeout: float | None = None,
+        prefer: Preference | None = None,
     ) -> Pending[list[Record]]:
         """Run a query and return all its rows, as ``list[Record]``.
 
@@ -60,10 +78,18 @@ class Queries:
             [1, 2]
         """
         name = f"{self._called}.fetch_all"
-        return Pending(name, sys._getframe(1), self._fetch_all, query, values, timeout=timeout)
+        if self._routing is not None:
+            self._routing.writes()
+        run = self._fetch_all if prefer is None else self._preferred(prefer, self._fetch_all)
+        return Pending(name, sys._getframe(1), run, query, values, timeout=timeout)
 
     def fetch_one(
-        self, query: Query, values: Values | None = None, *, timeout: float | None = None
+        self,
+        query: Query,
+        values: Values | None = None,
+        *,
+        timeout: float | None = None,
+        prefer: Preference | None = None,
     ) -> Pending[Record | None]:
         """Run a query and return its first row, or None where there is none.
 
@@ -76,7 +102,10 @@ class Queries:
             1
         """
         name = f"{self._called}.fetch_one"
-        return Pending(name, sys._getframe(1), self._fetch_one, query, values, timeout=timeout)
+        if self._routing is not None:
+            self._routing.writes()
+        run = self._fetch_one if prefer is None else self._preferred(prefer, self._fetch_one)
+        return Pending(name, sys._getframe(1), run, query, values, timeout=timeout)
 
     def fetch_val(
         self,
@@ -85,6 +114,7 @@ class Queries:
         column: Any = 0,
         *,
         timeout: float | None = None,
+        prefer: Preference | None = None,
     ) -> Pending[Any]:
         """Run a query and return one value of its first row, or None where there is no row.
 
@@ -93,6 +123,7 @@ class Queries:
             values: its values.
             column: the column, by position (counted from 0), name or SQLAlchemy column.
             timeout: the longest that it may take, in seconds.
+            prefer: "replica" to read from one, if it is fresh enough.
 
         Example:
             >>> import asyncio, databases
@@ -103,9 +134,10 @@ class Queries:
             0
         """
         name = f"{self._called}.fetch_val"
-        return Pending(
-            name, sys._getframe(1), self._fetch_val, query, values, column, timeout=timeout
-        )
+        if self._routing is not None:
+            self._routing.writes()
+        run = self._fetch_val if prefer is None else self._preferred(prefer, self._fetch_val)
+        return Pending(name, sys._getframe(1), run, query, values, column, timeout=timeout)
 
     def execute(
         self, query: Query, values: Values | None = None, *, timeout: float | None = None
@@ -128,6 +160,8 @@ class Queries:
             1
         """
         name = f"{self._called}.execute"
+        if self._routing is not None:
+            self._routing.writes()
         return Pending(name, sys._getframe(1), self._execute, query, values, timeout=timeout)
 
     def execute_many(
@@ -154,10 +188,17 @@ class Queries:
             2
         """
         name = f"{self._called}.execute_many"
+        if self._routing is not None:
+            self._routing.writes()
         return Pending(name, sys._getframe(1), self._execute_many, query, values, timeout=timeout)
 
     def iterate(
-        self, query: Query, values: Values | None = None, *, timeout: float | None = None
+        self,
+        query: Query,
+        values: Values | None = None,
+        *,
+        timeout: float | None = None,
+        prefer: Preference | None = None,
     ) -> RecordIterator:
         """Run a query and iterate over its rows with ``async for``, a bounded number in memory.
 
@@ -172,9 +213,20 @@ class Queries:
             [1]
         """
         method = f"{self._called}.iterate"
-        return RecordIterator(self, method, sys._getframe(1), query, values, timeout)
+        block = None if prefer is None else self._preferring(prefer)
+        return RecordIterator(self, method, sys._getframe(1), query, values, timeout, block)
+
+    def _preferred(
+        self, prefer: Preference, function: Callable[..., Coroutine[Any, Any, T]]
+    ) -> Callable[..., Coroutine[Any, Any, T]]:
+        block = self._preferring(prefer)
+        return function if self._routing is None else functools.partial(_within, block, function)
 
     # What a Database and a Connection each do their own way.
+
+    def _preferring(self, prefer: Preference) -> AbstractContextManager[None]:
+        """A block in which reads go where they are preferred to."""
+        raise NotImplementedError
 
     def _runner(self, method: str, site: CallSite) -> tuple[Runner, Compiler]:
         """Where statements run, and what compiles them."""
@@ -240,6 +292,17 @@ class Queries:
             raise
 
 
+async def _within(
+    block: AbstractContextManager[None],
+    function: Callable[..., Coroutine[Any, Any, T]],
+    site: CallSite,
+    *arguments: Any,
+) -> T:
+    """Run the work of a method within a block."""
+    with block:
+        return await function(site, *arguments)
+
+
 class RecordIterator:
     """The rows of a query, one after the other, for ``async for``.
 
@@ -253,9 +316,11 @@ class RecordIterator:
         query: the query.
         values: its values.
         timeout: the longest wait for rows, in seconds; None for no limit.
+        block: within which it is opened, if any.
     """
 
     __slots__ = (
+        "_block",
         "_cursor",
         "_free",
         "_method",
@@ -276,7 +341,9 @@ class RecordIterator:
         query: Query,
         values: Values | None,
         timeout: float | None,
+        block: AbstractContextManager[None] | None,
     ) -> None:
+        self._block = block or contextlib.nullcontext()
         self._queries = queries
         self._method = method
         self._site = CallSite.of(frame)
@@ -321,7 +388,9 @@ class RecordIterator:
         self._opened = True
         _, compiler = self._queries._runner(self._method.rpartition(".")[2], self._site)
         bound = compiler.bind(self._query, self._values)
-        self._cursor, self._free = await self._queries._open_cursor(bound, self._method, self._site)
+        with self._block:
+            opening = self._queries._open_cursor(bound, self._method, self._site)
+            self._cursor, self._free = await opening
 
     async def aclose(self) -> None:
         """End the iteration and free the cursor and its connection."""

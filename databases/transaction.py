@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         @property
         def is_acquired(self) -> bool: ...
 
-        async def __aenter__(self) -> object: ...
+        async def enter(self, *, readonly: bool = False) -> object: ...
 
         async def __aexit__(self) -> None: ...
 
@@ -216,7 +216,7 @@ class Transaction:
             raise refused(self.site)
         connection = self._find_connection()
         try:
-            await connection.__aenter__()
+            await connection.enter(readonly=bool(self._options.get("readonly")))
         except DriverError as error:
             explain(error, self.site)
             raise

@@ -120,7 +120,8 @@ class Backend(Runner, Protocol):
     async def acquire(self, site: CallSite, *, readonly: bool = False) -> BackendConnection:
         """Return a connection of the caller's own, as good as new.
 
-        ``readonly`` promises that nothing is written on it.
+        ``readonly`` is for a transaction that is read only, or for one query that does not look as
+        if it wrote.
         """
         ...
 

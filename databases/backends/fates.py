@@ -6,9 +6,6 @@ with the server when the connection broke, nobody knows, and that has an error o
 
 from __future__ import annotations
 
-import re
-
-from databases.backends.session import Leaves
 from databases.exceptions import (
     CommitUnknown,
     ConnectionFailureError,
@@ -16,7 +13,6 @@ from databases.exceptions import (
     DriverError,
     OperationalError,
 )
-from databases.verbs import Verb, verb_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,18 +45,6 @@ BROKEN = (
     "connection() or transaction() gets another one. " + RUN_AGAIN
 )
 NOT_DONE = "The connection broke before the statement was done: it can be run again."
-
-_WRITES = re.compile(r"\b(?:INSERT|UPDATE|DELETE|MERGE|REPLACE|INTO)\b", re.I)
-
-
-def only_reads(sql: str, left: Leaves) -> bool:
-    """Whether a statement provably changes nothing: each of its words and functions is harmless.
-
-    Args:
-        sql: the statement.
-        left: what it may leave in its session.
-    """
-    return left is Leaves.NOTHING and verb_of(sql) is Verb.READ and not _WRITES.search(sql)
 
 
 def told(

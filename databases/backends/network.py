@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 
     from databases.backends.link import Driver, Link
     from databases.backends.pool_options import NetworkOptions
+    from databases.backends.replication import Look, Sight
     from databases.backends.slot import Slot
     from databases.backends.transactions import Begin
     from databases.pending import CallSite
     from databases.records import Result
-    from databases.statements import Batch, Bound, Statement
+    from databases.statements import Batch, Bound, Dialect, Statement
 
 T = TypeVar("T")
 
@@ -54,7 +55,11 @@ class NetworkBackend:
         options: those of the database.
         leaves: tells of an SQL text what it may leave in the session.
         begin: the statements that begin a transaction with the given options.
+        only_reads: tells of an SQL text whether it provably does nothing but read.
+        look: looks at what a server is among others that have the same data.
     """
+
+    dialect: Dialect
 
     def __init__(
         self,
@@ -62,6 +67,8 @@ class NetworkBackend:
         options: NetworkOptions,
         leaves: Callable[[str], Leaves],
         begin: Begin,
+        only_reads: Callable[[str], bool],
+        look: Look,
     ) -> None:
         self._driver = driver
         self._hosts = Hosts(driver, options.target)
@@ -69,7 +76,12 @@ class NetworkBackend:
         self._asked = options.asked
         self._leaves_in_session = leaves
         self._known: Kept[str, Leaves] = Kept(_KEPT)
+        self._proves_to_read = only_reads
+        self._reads: Kept[str, bool] = Kept(_KEPT)
+        self._look = look
         self._begin = begin
+        self.name = ""
+        """What tells its connections from those of other servers, where there are several."""
         self._pool: Pool[Link] | None = None
 
     async def connect(self) -> None:
@@ -80,6 +92,10 @@ class NetworkBackend:
         except Exception as error:
             raise adopted(self._driver, error) from error.__cause__
         self._pool = pool
+
+    def connect_later(self) -> None:
+        """Be connected, and open connections only for those who need one."""
+        self._pool = self._new_pool()
 
     async def disconnect(self, grace: float) -> None:
         """Close all connections once the single statements under way are done."""
@@ -92,6 +108,22 @@ class NetworkBackend:
         await pool.close()
         await self._hosts.close()
         await self._driver.close()
+
+    def _new_pool(self) -> Pool[Link]:
+        return Pool(self._hosts.connect, self._options, self._hosts.is_well, self.name)
+
+    async def open_link(self) -> Link:
+        """A connection beside those of the pool, the caller's to close."""
+        return await self._hosts.connect()
+
+    async def look(self, link: Link, *, caught_up: bool) -> Sight:
+        """What the server at the other end of a connection is: see ``replication.Look``."""
+        return await self._look(link, caught_up=caught_up)
+
+    @property
+    def busy(self) -> int:
+        """How many connections are in use, and how many tasks wait for one."""
+        return 0 if self._pool is None else self._pool.busy
 
     def _get_connection_kwargs(self) -> dict[str, Any]:
         # Tests of programs that used databases 0.9 look at it.
@@ -133,7 +165,9 @@ class NetworkBackend:
         except Exception as error:
             raise adopted(self._driver, error) from error.__cause__
         sent(slot.name)
-        return NetworkConnection(slot, pool, self._driver, self._begin, self._leaves)
+        return NetworkConnection(
+            slot, pool, self._driver, self._begin, self._leaves, self.only_reads
+        )
 
     def statistics(self) -> Statistics:
         """The connections of the pool."""
@@ -177,12 +211,36 @@ class NetworkBackend:
             pool.drop(slot)
         return result
 
+    def only_reads(self, sql: str) -> bool:
+        """Whether a statement provably does nothing but read."""
+        reads = self._reads.get(sql)
+        if reads is None:
+            reads = self._proves_to_read(sql)
+            if len(sql) <= LONGEST_KEPT:
+                self._reads[sql] = reads
+        return reads
+
+    def writes_after_all(self, sql: str) -> None:
+        """A statement was proven only to read, and the server says that it writes."""
+        self._reads[sql] = False
+
+    def makes_table(self, sql: str) -> bool:
+        """Whether a statement leaves a temporary table to those of the same task."""
+        return self._leaves(sql) is Leaves.TEMPORARY_TABLE
+
+    def _most_tries(self, link: Link) -> int:
+        """How many times a statement that was not done may be run again."""
+        if not link.sent:
+            # All connections of the pool may have been closed since they were used.
+            return self._options.max_size + 1
+        # Where the connection broke only once: an administrator may be about to stop it for good.
+        return 1 if link.is_closed() else _FOLLOWED
+
     def _failed(
         self, pool: Pool[Link], slot: Slot[Link], error: BaseException, sql: str, undone: bool
     ) -> BaseException:
         """Make the error of a statement ours as well, and take its connection back."""
-        nothing_kept = undone or fates.only_reads(sql, self._leaves(sql))
-        unknown = None if nothing_kept else fates.UNKNOWN
+        unknown = None if undone or self.only_reads(sql) else fates.UNKNOWN
         error = fates.told(self._driver, slot.link, error, unknown, fates.NOT_DONE)
         self._take_back(pool, slot, error, sql)
         return error
@@ -213,15 +271,10 @@ class NetworkBackend:
             return False
         if not link.sent:
             return True
+        if self.only_reads(statement.sql):
+            # Whether it was done or not, nothing came of it.
+            return True
         return statement.verb in _COMMITTED_AT_ONCE and self._driver.is_undone(error)
-
-    def _most_tries(self, link: Link) -> int:
-        """How often a statement that was not done is run again."""
-        if not link.is_closed():
-            return _FOLLOWED
-        # All connections of the pool may have been closed since they were used. What was sent is
-        # run again only once: an administrator may be about to stop it for good.
-        return 1 if link.sent else self._options.max_size + 1
 
     def _leaves(self, sql: str) -> Leaves:
         left = self._known.get(sql)
@@ -240,6 +293,3 @@ class NetworkBackend:
             pool.terminate()
             pool = self._pool = self._new_pool()
         return pool
-
-    def _new_pool(self) -> Pool[Link]:
-        return Pool(self._hosts.connect, self._options, self._hosts.is_well)

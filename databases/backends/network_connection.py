@@ -52,6 +52,7 @@ class NetworkConnection:
         driver: knows the errors.
         begin: the statements that begin a transaction with the given options.
         leaves: tells of an SQL text what it may leave in the session.
+        only_reads: tells of one whether it provably does nothing but read.
     """
 
     def __init__(
@@ -61,12 +62,14 @@ class NetworkConnection:
         driver: Driver,
         begin: Begin,
         leaves: Callable[[str], Leaves],
+        only_reads: Callable[[str], bool],
     ) -> None:
         self._slot = slot
         self._pool = pool
         self._driver = driver
         self._begin_sql = begin
         self._leaves = leaves
+        self._only_reads = only_reads
         self._as_new = True
         self._loop = asyncio.get_running_loop()
         # Tasks that share a connection take turns, statement by statement.
@@ -294,7 +297,7 @@ class NetworkConnection:
         if self._begun and not self._ended_as_sql:
             # MySQL commits at a CREATE TABLE and its like.
             return self._slot.link.commits_by_itself and verb_of(sql) is Verb.OTHER
-        return not fates.only_reads(sql, self._leaves(sql))
+        return not self._only_reads(sql)
 
     async def _settle(self, link: Link, sql: str) -> None:
         await link.settle()

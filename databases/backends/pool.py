@@ -53,6 +53,7 @@ class Pool(Generic[LinkT]):
         options: how many, for how long.
         is_well: asks the server of a connection for a sign of life, and whether it is the right one
             still.
+        name: of the server, where the connections of several have to be told apart.
     """
 
     def __init__(
@@ -60,10 +61,12 @@ class Pool(Generic[LinkT]):
         connect: Callable[[], Awaitable[LinkT]],
         options: PoolOptions,
         is_well: Callable[[LinkT], Awaitable[bool]] = _answers,
+        name: str = "",
     ) -> None:
         self._connect = connect
         self._options = options
         self._is_well = is_well
+        self._prefix = f"{name}, " if name else ""
         self.loop = asyncio.get_running_loop()
         """The event loop that its connections belong to."""
         self._now = self.loop.time
@@ -72,6 +75,8 @@ class Pool(Generic[LinkT]):
         self._waiting = Waiting(
             options, self.loop, self._not_wanted, self._stuck, self._held, self._holders
         )
+        if name:
+            self._waiting.what += f" to {name}"
         self._queue = self._waiting.queue
         # Those that are being opened or closed at this moment count too.
         self._size = 0
@@ -218,10 +223,16 @@ class Pool(Generic[LinkT]):
         slots = sorted(self._slots, key=lambda slot: (len(slot.name), slot.name))
         opening = sum(not task.done() for task in self._opening)
         connections = [slot.state() for slot in slots]
-        connections += [ConnectionState("a new connection", "opening")] * opening
+        new = ConnectionState(f"{self._prefix}a new connection", "opening")
+        connections += [new] * opening
         lent = [slot.name for slot in slots if slot.lent]
         waiting = waiters(self._queue, self._waiting.what, lent)
         return Statistics(True, self._options.max_size, tuple(connections), waiting)
+
+    @property
+    def busy(self) -> int:
+        """How many connections are in use, and how many tasks wait for one."""
+        return self._size - len(self._idle) + len(self._queue)
 
     # Lending.
 
@@ -261,7 +272,8 @@ class Pool(Generic[LinkT]):
             raise
         lifetime = self._options.max_lifetime
         # Those opened together must not be closed together.
-        slot = Slot(link, self._now() + lifetime * random.uniform(0.9, 1.0), free_name(self._slots))
+        expires = self._now() + lifetime * random.uniform(0.9, 1.0)
+        slot = Slot(link, expires, free_name(self._slots, self._prefix))
         self._slots.add(slot)
         return slot
 

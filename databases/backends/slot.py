@@ -54,8 +54,8 @@ class Slot(Generic[LinkT]):
         return ConnectionState.held_by(self.name, holding)
 
 
-def free_name(slots: Collection[Slot[LinkT]]) -> str:
+def free_name(slots: Collection[Slot[LinkT]], prefix: str = "") -> str:
     """The first that none has, so that a connection bears the name of the one it replaces."""
     taken = {slot.name for slot in slots}
-    names = (f"connection {number}" for number in itertools.count(1))
+    names = (f"{prefix}connection {number}" for number in itertools.count(1))
     return next(name for name in names if name not in taken)

@@ -52,6 +52,23 @@ async def test_a_commit_that_another_node_was_in_the_way_of_is_a_conflict(
     assert await one.fetch_val(COUNTER) == 2
 
 
+async def test_a_transaction_that_another_node_ended_does_not_go_on_with_its_second_half(
+    galera: Galera, nodes: list[Database]
+) -> None:
+    one, other, _ = nodes
+    transaction = await one.transaction()
+    await one.execute(SET, {"value": 1})
+    await other.execute(SET, {"value": 2})
+    galera.catch_up()
+    # The server tells of it in answer to the next statement, and this one it has to prepare first.
+    with pytest.raises(exceptions.TransactionConflictError):
+        await one.execute("INSERT INTO counters VALUES (2, :value)", {"value": 1})
+    await transaction.rollback()
+    galera.catch_up()
+    rows = await one.fetch_all("SELECT id, value FROM counters")
+    assert [tuple(row.values()) for row in rows] == [(1, 2)]
+
+
 async def test_conflicts_between_nodes_are_retried_until_nothing_is_lost(
     galera: Galera, nodes: list[Database]
 ) -> None:

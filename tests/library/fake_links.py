@@ -14,6 +14,7 @@ from databases.backends.network import NetworkBackend
 from databases.backends.pool import Pool
 from databases.backends.pool_options import PoolOptions
 from databases.backends.postgres import sql
+from databases.backends.postgres.replication import look
 from databases.backends.slot import Slot
 from databases.exceptions import ConnectionFailureError, DriverError, adopt
 from databases.pending import CallSite
@@ -246,7 +247,8 @@ async def lent(pool: Pool[FakeLink], count: int) -> list[Slot[FakeLink]]:
 
 async def connected(fake: FakeServer, **options: Any) -> NetworkBackend:
     driver: Any = fake
-    backend = NetworkBackend(driver, FakeOptions(PoolOptions.take(options)), sql.leaves, sql.begin)
+    taken = FakeOptions(PoolOptions.take(options))
+    backend = NetworkBackend(driver, taken, sql.leaves, sql.begin, sql.only_reads, look)
     await backend.connect()
     return backend
 

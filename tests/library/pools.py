@@ -11,7 +11,9 @@ from tests.library.places import OnServer, until
 
 
 def pool_of(database: Database) -> Any:
-    return database._engine._backend._pool  # type: ignore[union-attr]
+    backend: Any = database._engine._backend
+    # Where there are replicas, the primary's.
+    return getattr(backend, "primary", backend)._pool
 
 
 def idle_for(database: Database, seconds: float) -> None:

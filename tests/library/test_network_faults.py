@@ -229,6 +229,19 @@ async def test_one_ended_in_a_statement_says_that_nobody_knows_or_runs_it_again(
 
 
 @NETWORK_ONLY
+async def test_one_that_only_reads_is_run_again_on_another_connection(
+    kind: Network, lone: Database, server: OnServer
+) -> None:
+    await a_session(kind, lone)
+    task = asyncio.create_task(lone.fetch_val(f"SELECT 5 FROM (SELECT {sleeping(kind, 0.3)}) AS s"))
+    await until(lambda: any("SELECT 5" in sql for sql in server.running()))
+    (session,) = [number for number, sql, runs in server.sessions() if runs and "SELECT 5" in sql]
+    server.end_session(session)
+    assert await task == 5
+    await is_whole(lone)
+
+
+@NETWORK_ONLY
 async def test_what_an_administrator_goes_on_stopping_stays_stopped(
     kind: Network, lone: Database, server: OnServer
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects.mysql.base import MySQLDialect
@@ -266,3 +268,82 @@ def test_what_core_writes_leaves_nothing() -> None:
         for query in queries:
             text = str(query.compile(dialect=dialect()))
             assert leaves(text) is Leaves.NOTHING, text
+
+
+# What only reads.
+
+ONLY_READ = [
+    "SELECT 1",
+    "VALUES (1), (2)",
+    "SELECT 'UPDATE', lower(name) FROM users /* FOR UPDATE */",
+    "WITH a AS (SELECT 1 AS x) SELECT * FROM a",
+    "SELECT replace(name, 'a', 'b') FROM users",
+    "SELECT id FROM users WHERE updated > now() AND deleted IS NULL",
+    "SELECT * FROM inserts JOIN selections USING (id)",
+]
+
+MAY_WRITE = [
+    "",
+    "INSERT INTO users VALUES (1)",
+    "UPDATE users SET id = 1",
+    "DELETE FROM users",
+    "SELECT 1; DELETE FROM users",
+    "SELECT * FROM users FOR UPDATE",
+    "SELECT * FROM users FOR UPDATE SKIP LOCKED",
+    "SELECT * FROM users FOR SHARE",
+    "SELECT * FROM users for/**/update",
+    "SELECT * INTO copy FROM users",
+    "SELECT a_function()",
+    "WITH a AS (INSERT INTO users VALUES (1)) SELECT 1",
+    "CREATE TABLE a (id INTEGER)",
+    "SET a = 1",
+    "CALL a()",
+    "EXPLAIN SELECT 1",
+    "LOCK TABLE users",
+]
+
+POSTGRES_MAY_WRITE = [
+    "SELECT * FROM users FOR NO KEY UPDATE",
+    "SELECT * FROM users FOR KEY SHARE",
+    "SELECT nextval('a')",
+    "SELECT NEXTVAL ('a')",
+    "SELECT pg_catalog.nextval('a')",
+    "SELECT setval('a', 1)",
+    "SELECT txid_current()",
+    "SELECT pg_advisory_lock(1)",
+    "SELECT \"nextval\"('a')",
+    "SELECT $a$ it's $a$ FROM users FOR UPDATE",
+    "SELECT E'it\\'s' FROM users FOR UPDATE",
+    "WITH a AS (DELETE FROM users RETURNING *) SELECT * FROM a",
+    "WITH a AS (MERGE INTO users USING b ON true WHEN MATCHED THEN DELETE) SELECT 1",
+]
+
+MYSQL_MAY_WRITE = [
+    "SELECT * FROM users LOCK IN SHARE MODE",
+    "SELECT 'it\\'s' FROM users FOR UPDATE",
+    "SELECT 1 INTO OUTFILE 'a'",
+    "SELECT 1 INTO @a",
+    "SELECT @a := 1",
+    "SELECT NEXT VALUE FOR a",
+    "SELECT a.nextval",
+    "SELECT get_lock('a', 1)",
+    "SELECT /*! SQL_NO_CACHE */ * FROM users",
+]
+
+
+@pytest.mark.parametrize("words", [postgres, mysql])
+@pytest.mark.parametrize("sql", ONLY_READ)
+def test_a_statement_is_proven_to_read(sql: str, words: Any) -> None:
+    assert words.only_reads(sql)
+
+
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        *[(sql, words) for sql in MAY_WRITE for words in (postgres, mysql)],
+        *[(sql, postgres) for sql in POSTGRES_MAY_WRITE],
+        *[(sql, mysql) for sql in MYSQL_MAY_WRITE],
+    ],
+)
+def test_what_may_write_is_not_proven_to_read(sql: str, words: Any) -> None:
+    assert not words.only_reads(sql)

@@ -14,6 +14,7 @@ from databases.backends.drivers import load_driver
 from databases.backends.mysql import sql
 from databases.backends.mysql.core_dialect import core_dialect
 from databases.backends.mysql.options import MySQLOptions
+from databases.backends.mysql.replication import look
 from databases.backends.network import NetworkBackend
 from databases.statements import Dialect
 from databases.url import DatabaseURL
@@ -41,7 +42,7 @@ class MySQLBackend(NetworkBackend):
         module = load_driver(f"databases.backends.mysql.{name}_driver", name)
         read = MySQLOptions(url, options)
         driver: MySQLDriver = module.Driver(read)
-        super().__init__(driver, read, sql.leaves, sql.begin)
+        super().__init__(driver, read, sql.leaves, sql.begin, sql.only_reads, look)
         self.dialect = Dialect(
             name="mysql",
             placeholder=lambda number: "%s",

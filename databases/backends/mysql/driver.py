@@ -52,6 +52,18 @@ _PLAIN_VALUES = re.compile(
 and nothing that it returns."""
 
 
+class RolledBack(Exception):
+    """Carries an error past a driver that would not tell of it.
+
+    Args:
+        error: the server's, which has rolled the transaction back.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 class MySQLDriver:
     """Opens a driver's connections.
 
@@ -364,6 +376,10 @@ class MySQLLink:
         self._busy = self.sent = True
         try:
             result = await work(*arguments)
+        except RolledBack as carrier:
+            self._busy = False
+            self._undone = was_in_transaction
+            raise carrier.error from None
         except Exception as error:
             self._busy = False
             code = faults.code_of(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from databases.backends.link import Role
-from databases.backends.session import what_is_left
+from databases.backends.session import what_is_left, what_only_reads
 from databases.backends.transactions import TransactionOptions
 
 TYPE_CHECKING = False
@@ -41,6 +41,9 @@ _BEYOND = r"(?:USE|SET\s+(?:DEFAULT\s+)?ROLE)\b"
 
 leaves = what_is_left(OPAQUE, _FUNCTIONS, r"@|\bSQL_CALC_FOUND_ROWS\b", "`", _BEYOND)
 """What a statement may leave in its session."""
+
+only_reads = what_only_reads(OPAQUE, leaves)
+"""Whether a statement provably does nothing but read."""
 
 _LEVELS = ("READ UNCOMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 

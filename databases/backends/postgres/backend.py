@@ -8,6 +8,7 @@ from databases.backends.drivers import load_driver
 from databases.backends.network import NetworkBackend
 from databases.backends.postgres import sql
 from databases.backends.postgres.options import PostgresOptions
+from databases.backends.postgres.replication import look
 from databases.statements import Dialect
 from databases.url import DatabaseURL
 
@@ -31,7 +32,7 @@ class PostgresBackend(NetworkBackend):
         module = load_driver(f"databases.backends.postgres.{name}_driver", name)
         read = PostgresOptions(url, options)
         driver = module.Driver(read)
-        super().__init__(driver, read, sql.leaves, sql.begin)
+        super().__init__(driver, read, sql.leaves, sql.begin, sql.only_reads, look)
         self.dialect = Dialect(
             name="postgresql",
             placeholder=lambda number: f"${number}",

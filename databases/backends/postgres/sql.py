@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from databases.backends.link import Role
-from databases.backends.session import what_is_left
+from databases.backends.session import what_is_left, what_only_reads
 from databases.backends.transactions import TransactionOptions
 from databases.verbs import Verb, leading_words
 
@@ -32,31 +32,31 @@ _FUNCTIONS = """
     array_remove array_replace array_to_json array_to_string arraycontains arrayoverlap bigint bit
     bit_and bit_or bool_and bool_or bpchar btrim bytea cardinality cbrt chr clock_timestamp
     convert_from convert_to corr covar_pop covar_samp current_database current_schema
-    current_schemas date_bin date_part date_trunc decode degrees div encode every factorial float4
-    float8 format format_type gcd gen_random_uuid generate_series generate_subscripts initcap int2
-    int4 int8 isempty isfinite json json_agg json_array_elements json_array_elements_text
-    json_array_length json_build_array json_build_object json_each json_each_text
-    json_extract_path json_extract_path_text json_object json_object_agg json_object_keys
-    json_populate_record json_populate_recordset json_to_record json_to_recordset json_typeof
-    jsonb jsonb_agg jsonb_array_elements jsonb_array_elements_text jsonb_array_length
-    jsonb_build_array jsonb_build_object jsonb_each jsonb_each_text jsonb_extract_path
-    jsonb_extract_path_text jsonb_insert jsonb_object jsonb_object_agg jsonb_object_keys
-    jsonb_path_exists jsonb_path_match jsonb_path_query jsonb_path_query_array
+    current_schemas current_setting date_bin date_part date_trunc decode degrees div encode every
+    factorial float4 float8 format format_type gcd gen_random_uuid generate_series
+    generate_subscripts inet_server_addr inet_server_port initcap int2 int4 int8 isempty isfinite
+    json json_agg json_array_elements json_array_elements_text json_array_length json_build_array
+    json_build_object json_each json_each_text json_extract_path json_extract_path_text json_object
+    json_object_agg json_object_keys json_populate_record json_populate_recordset json_to_record
+    json_to_recordset json_typeof jsonb jsonb_agg jsonb_array_elements jsonb_array_elements_text
+    jsonb_array_length jsonb_build_array jsonb_build_object jsonb_each jsonb_each_text
+    jsonb_extract_path jsonb_extract_path_text jsonb_insert jsonb_object jsonb_object_agg
+    jsonb_object_keys jsonb_path_exists jsonb_path_match jsonb_path_query jsonb_path_query_array
     jsonb_path_query_first jsonb_pretty jsonb_set jsonb_strip_nulls jsonb_to_record
     jsonb_to_recordset jsonb_typeof justify_days justify_hours justify_interval lcm lower_inc
     lower_inf make_date make_interval make_time make_timestamp make_timestamptz mode money
     multirange nextval numnode oid percentile_cont percentile_disc pg_backend_pid pg_column_size
-    pg_get_serial_sequence pg_relation_size pg_sleep pg_table_size pg_total_relation_size
-    pg_typeof phraseto_tsquery plainto_tsquery querytree quote_ident quote_literal quote_nullable
-    random range_merge real regclass regexp_count regexp_instr regexp_like regexp_match
-    regexp_matches regexp_replace regexp_split_to_array regexp_split_to_table regexp_substr
-    regr_slope row_to_json scale setweight sha224 sha256 sha384 sha512 similarity smallint
-    split_part starts_with statement_timestamp strict_word_similarity string_agg string_to_array
-    string_to_table strip text timeofday timestamptz timetz to_ascii to_char to_date to_hex
-    to_json to_jsonb to_number to_timestamp to_tsquery to_tsvector transaction_timestamp translate
-    ts_headline ts_rank ts_rank_cd tsquery tsvector txid_current unistr unnest upper_inc upper_inf
-    uuid_generate_v4 uuidv4 uuidv7 version websearch_to_tsquery width_bucket word_similarity
-    xmlagg xmlelement
+    pg_get_serial_sequence pg_is_in_recovery pg_relation_size pg_sleep pg_table_size
+    pg_total_relation_size pg_typeof phraseto_tsquery plainto_tsquery querytree quote_ident
+    quote_literal quote_nullable random range_merge real regclass regexp_count regexp_instr
+    regexp_like regexp_match regexp_matches regexp_replace regexp_split_to_array
+    regexp_split_to_table regexp_substr regr_slope row_to_json scale setweight sha224 sha256 sha384
+    sha512 similarity smallint split_part starts_with statement_timestamp strict_word_similarity
+    string_agg string_to_array string_to_table strip text timeofday timestamptz timetz to_ascii
+    to_char to_date to_hex to_json to_jsonb to_number to_timestamp to_tsquery to_tsvector
+    transaction_timestamp translate ts_headline ts_rank ts_rank_cd tsquery tsvector txid_current
+    unistr unnest upper_inc upper_inf uuid_generate_v4 uuidv4 uuidv7 version websearch_to_tsquery
+    width_bucket word_similarity xmlagg xmlelement
 """
 
 _SUSPICIOUS = r'\b(?:INTO\s+(?:(?:LOCAL|GLOBAL)\s+)?TEMP(?:ORARY)?|pg_temp\w*|pg_settings)\b|\bU&"'
@@ -65,6 +65,9 @@ _SUSPICIOUS = r'\b(?:INTO\s+(?:(?:LOCAL|GLOBAL)\s+)?TEMP(?:ORARY)?|pg_temp\w*|pg
 # A PREPAREd statement of the user's own can only be dropped along with the driver's.
 leaves = what_is_left(OPAQUE, _FUNCTIONS, _SUSPICIOUS, '"', beyond=r"(?:PREPARE|LOAD)\b")
 """What a statement may leave in its session."""
+
+only_reads = what_only_reads(OPAQUE, leaves)
+"""Whether a statement provably does nothing but read."""
 
 RESET = (
     "RESET SESSION AUTHORIZATION; RESET ALL; CLOSE ALL; UNLISTEN *; "
