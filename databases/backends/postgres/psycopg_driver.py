@@ -308,8 +308,8 @@ class PsycopgLink:
         """Run a statement without values or rows; the server's word for what it did."""
         self.sent = False
         cursor: Any = self.raw.cursor()
-        if sql == "COMMIT" and has_news(self.fileno()):
-            # It may be the server's end, at which this raises.
+        while sql == "COMMIT" and has_news(self.raw.fileno()):
+            # It may be the server's last words, behind which comes its end, at which this raises.
             self.raw.pgconn.consume_input()
         self.sent = True
         await cursor.execute(sql, prepare=False)
