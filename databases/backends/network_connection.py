@@ -39,6 +39,10 @@ _BROKEN_AT_COMMIT = (
 )
 
 
+_UNDOING = 0.5
+"""Seconds that undoing may take where something was cut short. After them the connection is closed,
+by which the server undoes it too, whenever it hears of it."""
+
 _MANY = "databases_batches"
 
 _ENDS = re.compile(r"\s*(?:COMMIT|ROLLBACK(?!\s+(?:WORK\s+)?TO\b))\b", re.I)
@@ -76,6 +80,8 @@ class NetworkConnection:
         self._beyond_reset = False
         # A BEGIN, COMMIT or ROLLBACK was cut short: a transaction may be open that nobody wants.
         self._doubtful = False
+        # A statement was cut short, and may run on the server still.
+        self._cut_short = False
         self._begun = self._ended_as_sql = False
         self._cursors: weakref.WeakSet[HeldCursor] = weakref.WeakSet()
 
@@ -161,7 +167,7 @@ class NetworkConnection:
         self._begun = False
         link = self._slot.link
         if link.in_transaction() and not link.is_closed():
-            await self._control("ROLLBACK")
+            await self._undo(lambda: self._control("ROLLBACK"))
 
     async def savepoint(self, name: str) -> None:
         """Set a savepoint."""
@@ -176,12 +182,28 @@ class NetworkConnection:
         link = self._slot.link
         if link.is_closed() or not link.in_transaction():
             return
+        await self._undo(lambda: self._rollback_to(name))
+
+    async def _rollback_to(self, name: str) -> None:
         try:
             await self._run_plain(f"ROLLBACK TO SAVEPOINT {name}")
             await self._run_plain(f"RELEASE SAVEPOINT {name}")
         except DriverError:
             # Its RELEASE was cut short, and done all the same: only the whole can be undone.
             await self._control("ROLLBACK")
+
+    async def _undo(self, undo: Callable[[], Awaitable[object]]) -> None:
+        """Undo; within bounds where the time for it is up already, or the network may be down."""
+        task = asyncio.current_task()
+        if not self._cut_short and not (task is not None and task.cancelling()):
+            await undo()
+            return
+        try:
+            async with asyncio.timeout(_UNDOING):
+                await undo()
+            self._cut_short = False
+        except TimeoutError:
+            self._slot.link.terminate()
 
     def release(self) -> None:
         """Give the connection back; what is open on it is rolled back first."""
@@ -253,7 +275,7 @@ class NetworkConnection:
                 if link.is_closed() and isinstance(error, Exception):
                     error.add_note(_BROKEN_AT_COMMIT if sql == "COMMIT" and link.sent else _BROKEN)
                 if not isinstance(error, Exception):
-                    self._as_new = False  # it may run on the server still
+                    self._as_new, self._cut_short = False, True
                 raise adopted(self._driver, error) from error.__cause__
             finally:
                 if holding is not None:
