@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,6 @@ import pytest
 
 from databases import Database, exceptions
 from databases.backends import network_connection
-from databases.backends.postgres import psycopg_connection
 from tests.library.kinds import (
     AIOMYSQL,
     ASYNCMY,
@@ -31,7 +31,7 @@ from tests.library.kinds import (
     on,
 )
 from tests.library.places import OnServer, until
-from tests.library.pools import a_session, is_whole, notes_of, until_gone
+from tests.library.pools import a_session, is_whole, notes_of, pool_of, until_gone
 from tests.library.users import INSERT, USERS, count, writes_at_once
 from tests.servers.proxy import Proxy
 
@@ -48,19 +48,10 @@ def says_how_to_run_it_again(error: BaseException) -> bool:
 
 
 @pytest.fixture
-def proxy(server: OnServer) -> Iterator[Proxy]:
-    port = int(server.url.rpartition(":")[2].partition("/")[0])
-    with Proxy(port) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-async def by_proxy(
-    kind: Network, url: str, server: OnServer, proxy: Proxy
-) -> AsyncIterator[Database]:
+async def by_proxy(kind: Network, proxied: str, server: OnServer) -> AsyncIterator[Database]:
     """A database by way of a single connection through the proxy, and a table of users."""
     server.rows(USERS.format(kind.key))
-    async with Database(proxy.url(url), max_size=1) as database:
+    async with Database(proxied, max_size=1) as database:
         yield database
 
 
@@ -295,11 +286,12 @@ async def test_a_commit_that_was_never_sent_is_run_again(
         calls += 1
         await database.execute(INSERT, {"name": f"Ada {calls}"})
         if calls == 1:
-            session = await a_session(kind, database)
+            server.end_session(await a_session(kind, database))
+            [slot] = [slot for slot in pool_of(database)._slots if slot.lent]
+            ended = select.poll()
+            ended.register(slot.link.fileno(), select.POLLRDHUP)
             # In the event loop's own time: the driver has not read it when COMMIT comes.
-            server.end_session(session)
-            while session in [number for number, _, _ in server.sessions()]:
-                pass
+            assert ended.poll(5000)
 
     async with asyncio.timeout(AT_MOST):
         await database.run_in_transaction(add)
@@ -333,8 +325,7 @@ async def test_a_commit_that_is_cancelled_is_not_told_as_rolled_back(
 async def test_rolling_back_on_a_server_that_does_not_answer_ends(
     by_proxy: Database, proxy: Proxy, server: OnServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(network_connection, "_ROLLING_BACK", 0.1)
-    monkeypatch.setattr(psycopg_connection, "STOPPING", 0.1)
+    monkeypatch.setattr(network_connection, "_UNDOING", 0.1)
     async with asyncio.timeout(AT_MOST):
         with pytest.raises(ValueError, match="the user's"):
             async with by_proxy.transaction():

@@ -31,7 +31,7 @@ _RESET_CONNECTION = 0x1F
 _KILLING = 5.0
 """Seconds that it may take to have the server stop a statement."""
 
-_SOON = 1.0
+_SOON = 0.5
 """Seconds of these for which the task that was cancelled waits."""
 
 _ALONE = ("BEGIN", "COMMIT", "ROLLBACK")
