@@ -161,7 +161,7 @@ class NetworkConnection:
             )
 
     async def rollback(self) -> None:
-        """Roll back, if a transaction is open still; where the connection breaks the server does."""
+        """Roll back, if one is open still; where the connection breaks the server does."""
         self._begun = False
         link = self._slot.link
         if link.in_transaction() and not link.is_closed():

@@ -160,6 +160,30 @@ async def test_a_deadlock_is_a_conflict_and_a_transaction_that_retries_gets_thro
 
 
 @MARIADB_ONLY
+async def test_a_row_that_changed_since_it_was_read_is_a_conflict_which_ends_the_transaction(
+    kind: Kind, url: str, server: OnServer
+) -> None:
+    server.rows(USERS.format(kind.key))
+    server.rows("INSERT INTO users (name) VALUES ('Ada')")
+    async with Database(url, init_command="SET innodb_snapshot_isolation = ON") as database:
+
+        @database.transaction()
+        async def rename() -> None:
+            await database.execute(INSERT, {"name": "lost"})
+            await count(database)
+            server.rows("UPDATE users SET name = 'Grace' WHERE id = 1")
+            with pytest.raises(Conflict):
+                await database.execute("UPDATE users SET name = 'Joan' WHERE id = 1")
+            await database.execute(INSERT, {"name": "would be kept at once"})
+
+        with pytest.raises(exceptions.TransactionStateError, match="others were in its way"):
+            await rename()
+        rows = await database.fetch_all("SELECT name FROM users")
+        assert [row.name for row in rows] == ["Grace"]
+        await is_whole(database)
+
+
+@MARIADB_ONLY
 async def test_a_lock_that_does_not_come_free_is_a_conflict(
     database: Database, server: OnServer
 ) -> None:
