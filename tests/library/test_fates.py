@@ -299,6 +299,36 @@ async def test_by_hand_the_transaction_does_not_say_that_it_is_rolled_back(
     await is_whole(by_proxy)
 
 
+async def end_unnoticed(kind: Network, database: Database, server: OnServer) -> None:
+    """End the session of the one connection that is held, so that its driver has not read it."""
+    server.end_session(await a_session(kind, database))
+    [slot] = [slot for slot in pool_of(database)._slots if slot.lent]
+    ended = select.poll()
+    ended.register(slot.link.fileno(), select.POLLRDHUP)
+    # In the event loop's own time.
+    assert ended.poll(5000)
+
+
+@NETWORK_ONLY
+async def test_an_error_of_the_users_passes_although_the_connection_broke(
+    kind: Network, database: Database, server: OnServer
+) -> None:
+    calls = 0
+
+    async def add() -> None:
+        nonlocal calls
+        calls += 1
+        await database.execute(INSERT, {"name": "Ada"})
+        await end_unnoticed(kind, database, server)
+        raise ValueError("sold out")
+
+    with pytest.raises(ValueError, match="sold out"):
+        await database.run_in_transaction(add)
+    assert calls == 1
+    await is_whole(database)
+    assert await count(database) == 0
+
+
 @NETWORK_ONLY
 async def test_a_commit_that_was_never_sent_is_run_again(
     kind: Network, database: Database, server: OnServer
@@ -310,12 +340,7 @@ async def test_a_commit_that_was_never_sent_is_run_again(
         calls += 1
         await database.execute(INSERT, {"name": f"Ada {calls}"})
         if calls == 1:
-            server.end_session(await a_session(kind, database))
-            [slot] = [slot for slot in pool_of(database)._slots if slot.lent]
-            ended = select.poll()
-            ended.register(slot.link.fileno(), select.POLLRDHUP)
-            # In the event loop's own time: the driver has not read it when COMMIT comes.
-            assert ended.poll(5000)
+            await end_unnoticed(kind, database, server)
 
     async with asyncio.timeout(AT_MOST):
         await database.run_in_transaction(add)
