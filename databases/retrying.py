@@ -7,7 +7,6 @@ COMMIT (``ConnectionFailureError``). Everything else is the caller's: above all 
 from __future__ import annotations
 
 import math
-import random
 from typing import Any, TypeVar
 
 from databases.exceptions import (
@@ -138,4 +137,6 @@ async def retried(
 
 def _pause(attempts: int) -> float:
     """Seconds to wait after so many attempts."""
+    import random  # slow to import, and rarely needed
+
     return random.uniform(0.0, min(_LONGEST, _FIRST * 2 ** min(attempts - 1, _DOUBLED)))

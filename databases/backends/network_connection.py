@@ -34,8 +34,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_ROLLING_BACK = 5.0
-"""Seconds that a ROLLBACK may take before the connection is dropped: the server rolls back then."""
+_UNDOING = 30.0
+_UNDOING_SOON = 0.5
+"""Seconds that undoing may take, and where something was cut short. After them the connection is
+closed, by which the server undoes it too, whenever it hears of it."""
 
 _MANY = "databases_batches"
 
@@ -77,6 +79,8 @@ class NetworkConnection:
         self._beyond_reset = False
         # A BEGIN, COMMIT or ROLLBACK was cut short: a transaction may be open that nobody wants.
         self._doubtful = False
+        # A statement was cut short, and may run on the server still.
+        self._cut_short = False
         self._begun = self._readonly = self._ended_as_sql = False
         self._cursors: weakref.WeakSet[HeldCursor] = weakref.WeakSet()
 
@@ -160,22 +164,11 @@ class NetworkConnection:
             )
 
     async def rollback(self) -> None:
-        """Roll back, if a transaction is open still; the server does where the connection breaks.
-
-        A server that does not answer is not waited for longer than a few seconds.
-        """
+        """Roll back, if one is open still; where the connection breaks the server does."""
         self._begun = False
         link = self._slot.link
-        if not link.in_transaction() or link.is_closed():
-            return
-        try:
-            async with asyncio.timeout(_ROLLING_BACK):
-                await self._control("ROLLBACK")
-        except TimeoutError:
-            link.terminate()
-        except DriverError:
-            if not link.is_closed():
-                raise
+        if link.in_transaction() and not link.is_closed():
+            await self._undo(lambda: self._control("ROLLBACK"))
 
     async def savepoint(self, name: str) -> None:
         """Set a savepoint."""
@@ -190,6 +183,9 @@ class NetworkConnection:
         link = self._slot.link
         if link.is_closed() or not link.in_transaction():
             return
+        await self._undo(lambda: self._rollback_to(name))
+
+    async def _rollback_to(self, name: str) -> None:
         try:
             await self._run_plain(f"ROLLBACK TO SAVEPOINT {name}")
             await self._run_plain(f"RELEASE SAVEPOINT {name}")
@@ -198,7 +194,22 @@ class NetworkConnection:
         except DriverError:
             # Its RELEASE was cut short, and done all the same: only the whole can be undone.
             self._ended_as_sql = True
-            await self.rollback()
+            await self._control("ROLLBACK")
+
+    async def _undo(self, undo: Callable[[], Awaitable[object]]) -> None:
+        """Undo, within bounds; where the connection breaks, the server does it."""
+        link, task = self._slot.link, asyncio.current_task()
+        # The time for it is up already, or the network may be down.
+        hurried = self._cut_short or (task is not None and task.cancelling())
+        try:
+            async with asyncio.timeout(_UNDOING_SOON if hurried else _UNDOING):
+                await undo()
+            self._cut_short = False
+        except TimeoutError:
+            link.terminate()
+        except DriverError:
+            if not link.is_closed():
+                raise
 
     def release(self) -> None:
         """Give the connection back; what is open on it is rolled back first."""
@@ -273,7 +284,7 @@ class NetworkConnection:
                 return await work(link)
             except BaseException as error:
                 if not isinstance(error, Exception):
-                    self._as_new = False  # it may run on the server still
+                    self._as_new, self._cut_short = False, True
                 raise self._failed(error, sql, of_user) from error.__cause__
             finally:
                 if holding is not None:

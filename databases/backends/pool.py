@@ -37,7 +37,10 @@ _LOOKED_AT = 0.01
 but the event loop may not have come to notice."""
 
 _MENDING = 5.0
-"""Seconds that a reset, a sign of life or a farewell may take before a connection is dropped."""
+"""Seconds that a reset may take, in which a statement has to stop."""
+
+_ANSWERING = 2.0
+"""Seconds that a sign of life or a farewell may take."""
 
 
 async def _answers(link: Link) -> bool:
@@ -291,12 +294,18 @@ class Pool(Generic[LinkT]):
         fit = not (link.is_closed() or (idle > _LOOKED_AT and has_news(link.fileno())))
         if fit and (idle > _TRUSTED or others):
             try:
-                async with asyncio.timeout(_MENDING):
+                async with asyncio.timeout(_ANSWERING):
                     if others:
                         await link.reset()
                         slot.tenant = None
                     else:
                         fit = await self._is_well(link)
+            except TimeoutError:
+                # Those that are idle for longer got lost with it. To find that out for each of them
+                # would take as long again.
+                fit = False
+                while self._idle:
+                    self._abandon(self._idle.pop())
             except Exception:
                 fit = False
             except BaseException:
@@ -304,11 +313,14 @@ class Pool(Generic[LinkT]):
                 raise
         if fit and not self._closed:
             return True
-        # It is not told goodbye, which it may never answer: others wait for its place.
-        self._slots.discard(slot)
-        link.terminate()
-        self._uncount()
+        self._abandon(slot)
         return False
+
+    def _abandon(self, slot: Slot[LinkT]) -> None:
+        """Close one without a goodbye, which it may never answer: others want its place."""
+        self._slots.discard(slot)
+        slot.link.terminate()
+        self._uncount()
 
     def _took_back(self, slot: Slot[LinkT]) -> bool:
         """Whether it was lent still: closing the pool takes back what is held."""
@@ -409,7 +421,7 @@ class Pool(Generic[LinkT]):
 
     async def _farewell(self, slot: Slot[LinkT]) -> None:
         try:
-            async with asyncio.timeout(_MENDING):
+            async with asyncio.timeout(_ANSWERING):
                 await slot.link.close()
         except Exception:
             pass  # what cannot be told goodbye is dropped

@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from databases import Database
+from databases import Database, exceptions
 from tests.inspector.recorded import Recorded, is_at
 from tests.library.kinds import (
     ASYNCMY,
@@ -237,6 +237,24 @@ async def test_a_statement_tried_again_is_found(
     moment = recorder.the("retry")
     assert is_at(moment, __file__, 'await database.fetch_all("SELECT * FROM users")')
     assert moment.advice.why == "Its connection broke before it was done."
+
+
+@ANY
+async def test_a_transaction_tried_again_is_found(both: tuple[Database, Recorded]) -> None:
+    database, recorder = both
+    errors = [exceptions.TransactionConflictError("others"), None]
+
+    @database.transaction(retry=True)
+    async def add() -> None:
+        await database.execute(INSERT, {"name": "Ada"})
+        if error := errors.pop(0):
+            raise error
+
+    await add()
+    moment = recorder.the("retry")
+    assert is_at(moment, __file__, "@database.transaction(retry=True)")
+    assert moment.advice.title == "A transaction was tried again"
+    assert moment.advice.why == "Attempt 1 of its transaction failed."
 
 
 async def test_one_that_sqlite_was_kept_from_is_found(

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from databases import Database
+from databases import Database, DatabaseURL
 from tests.library.fake_links import Clock, FakeServer
 from tests.library.kinds import ALL, Kind
 from tests.library.places import OnMariaDB, OnPostgreSQL, OnServer, OnSQLite, Place, of_driver
 from tests.library.users import USERS
 from tests.servers.mariadb import MariaDB
 from tests.servers.postgresql import PostgreSQL
+from tests.servers.proxy import Proxy
 
 
 @pytest.fixture
@@ -90,6 +91,21 @@ def server(place: Place) -> OnServer:
 @pytest.fixture
 def url(kind: Kind, place: Place) -> str:
     return of_driver(place.url, kind.scheme)
+
+
+@pytest.fixture
+def proxy(server: OnServer) -> Iterator[Proxy]:
+    """What stands between the test and its database, and can fail."""
+    port = DatabaseURL(server.url).port
+    assert port is not None
+    with Proxy(port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def proxied(proxy: Proxy, url: str) -> str:
+    """The URL of the database by way of the proxy."""
+    return proxy.url(url)
 
 
 @pytest.fixture

@@ -132,6 +132,38 @@ async def test_a_server_that_goes_down_under_load_loses_no_connection(kind: Kind
 
 
 @NETWORK_ONLY
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+async def test_a_transaction_in_which_the_server_was_restarted_is_run_again(
+    kind: Kind, own: Any, mode: Any
+) -> None:
+    calls = 0
+
+    async with Database(of_driver(own.url, kind.scheme), max_size=2) as database:
+
+        @database.transaction(retry=30)
+        async def add() -> None:
+            nonlocal calls
+            calls += 1
+            await database.execute(INSERT, {"name": f"Ada {calls}"})
+            if calls == 1:
+                await asyncio.to_thread(own.stop, mode)
+                starting.append(asyncio.create_task(asyncio.to_thread(own.start)))
+            await database.execute(INSERT, {"name": f"Grace {calls}"})
+
+        starting: list[asyncio.Task[None]] = []
+        await database.execute(f"CREATE TABLE users (id {kind.key}, name VARCHAR(20))")
+        try:
+            await add()
+            assert calls == 2
+            rows = await database.fetch_all("SELECT name FROM users ORDER BY name")
+            assert [row.name for row in rows] == ["Ada 2", "Grace 2"]
+            await is_whole(database)
+        finally:
+            await asyncio.gather(*starting)
+            await database.execute("DROP TABLE users")
+
+
+@NETWORK_ONLY
 async def test_a_server_that_is_down_is_told_to_all_at_once(kind: Kind, own: Any) -> None:
     database = Database(of_driver(own.url, kind.scheme), max_size=2)
     await database.connect()

@@ -55,6 +55,19 @@ async def transactions() -> None:
             pass
     with database.force_rollback():
         pass
+    assert_type(await database.run_in_transaction(add, 1, "Ada", retry=5), int)
+    assert_type(await connection.run_in_transaction(add, 1, "Ada"), int)
+    assert_type(await retrying(1, "Ada"), int)
+
+
+async def add(number: int, name: str) -> int:
+    values = {"n": number, "name": name}
+    return int(await database.execute("INSERT INTO users VALUES (:n)", values))
+
+
+@database.transaction(retry=True)
+async def retrying(number: int, name: str) -> int:
+    return await add(number, name)
 
 
 @database.transaction()

@@ -32,7 +32,7 @@ _RESET_CONNECTION = 0x1F
 _KILLING = 5.0
 """Seconds that it may take to have the server stop a statement."""
 
-_SOON = 1.0
+_SOON = 0.5
 """Seconds of these for which the task that was cancelled waits."""
 
 _ALONE = ("BEGIN", "COMMIT", "ROLLBACK")
@@ -256,7 +256,7 @@ class MySQLLink:
             await self._all_rows(cursor, batch)
             await cursor.execute(keep)
         except Exception as error:
-            if not self.is_closed() and faults.code_of(error) != faults.DEADLOCK:
+            if not self.is_closed() and faults.code_of(error) not in faults.UNDONE:
                 await cursor.execute(undo)
             raise
 
@@ -357,8 +357,8 @@ class MySQLLink:
         """Do some work on the connection once it is free and fit for it."""
         if self._undone:
             raise TransactionStateError(
-                "The server rolled this transaction back when it met a deadlock: leave its block, "
-                "and run it again from its beginning."
+                "The server rolled this transaction back when others were in its way (a deadlock): "
+                "leave its block, and run it again from its beginning."
             )
         stream, self._stream = self._stream, None
         if stream is not None:
@@ -386,7 +386,7 @@ class MySQLLink:
             # Without a code of the server's its answer was not understood, and is not over.
             if code in faults.BROKEN or (code == 0 and self._driver.is_its_own(error)):
                 self.terminate()
-            elif code == faults.DEADLOCK:
+            elif code in faults.UNDONE:
                 self._undone = was_in_transaction
             raise
         except BaseException:

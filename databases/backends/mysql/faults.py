@@ -36,9 +36,13 @@ _UNREACHED = frozenset({2002, 2003, 2005})
 _LOCK_WAIT = 1205
 _CHANGED = 1020
 _BY_PLUGIN = 3101
-_CONFLICTS = frozenset({DEADLOCK, _LOCK_WAIT, _CHANGED, _BY_PLUGIN})
-"""A deadlock, which is also what Galera calls a certification that failed; a lock that did not come
-free; a row that changed since it was read; Group Replication's certification."""
+UNDONE = frozenset({DEADLOCK, _CHANGED, _BY_PLUGIN})
+"""Codes with which the server says that it has rolled the whole transaction back: a deadlock, which
+is also what Galera calls a certification that failed; a row that changed since it was read; Group
+Replication's certification."""
+
+_CONFLICTS = UNDONE | {_LOCK_WAIT}
+"""The same, and a lock that did not come free, by which only the statement is undone."""
 
 _COMMIT_FAILED = 1180
 """The server itself does not know: Galera, where the other nodes went away meanwhile."""

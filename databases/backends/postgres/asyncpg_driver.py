@@ -134,7 +134,8 @@ class AsyncpgLink:
         self.sent = False
         # Without a method of ours in between: each query asks.
         self.is_closed = connection.is_closed
-        self.in_transaction = connection.is_in_transaction
+        # Of its protocol, which it has no longer once it is closed.
+        self.in_transaction = connection._protocol.is_in_transaction
         self._is_stopping = connection._protocol._is_cancelling
         self._driver = driver
         size = driver.options.statement_cache_size
@@ -312,9 +313,13 @@ class AsyncpgLink:
         if not self._is_stopping():
             return
         stopping = asyncio.ensure_future(self.raw.execute("SELECT 1"))
+        asked: asyncio.Future[None] | None = None
         try:
             while not (await asyncio.wait([stopping], timeout=_ASK_AGAIN))[0]:
-                await self.raw._cancel(asyncio.get_running_loop().create_future())
+                if asked is None or asked.done():
+                    # Not in this task: asyncpg would keep a cancellation of it to itself.
+                    asked = asyncio.get_running_loop().create_future()
+                    self.raw._cancel_current_command(asked)
             await asyncio.gather(stopping, return_exceptions=True)
         finally:
             stopping.cancel()

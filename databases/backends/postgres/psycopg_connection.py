@@ -15,14 +15,18 @@ from psycopg import waiting
 from psycopg.pq import TransactionStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Collection, Coroutine
 
     from psycopg.abc import PQGen
 
 ReturnT = TypeVar("ReturnT")
 
 STOPPING = 5.0
-"""Seconds that a statement may take to stop before its connection is closed."""
+"""Seconds for which the server is asked to stop a statement."""
+
+_SOON = 0.5
+"""Seconds of these for which the task that was cancelled waits. After them nobody uses the
+connection any more: it is closed when the statement has stopped."""
 
 _ASK_AGAIN = 0.1
 """Seconds after which the server is asked again to stop a statement."""
@@ -55,10 +59,13 @@ class Connection(psycopg.AsyncConnection[Any]):
     """Whether it is to be used no more, although it may be open still."""
     _stopping: asyncio.Task[None] | None = None
 
+    def is_stopping(self) -> bool:
+        """Whether a statement that was cancelled is being stopped."""
+        return self._stopping is not None and not self._stopping.done()
+
     def is_busy(self) -> bool:
         """Whether somebody waits for the server."""
-        stopping = self._stopping is not None and not self._stopping.done()
-        return stopping or self.lock.locked()
+        return self.is_stopping() or self.lock.locked()
 
     async def wait(
         self,
@@ -67,15 +74,19 @@ class Connection(psycopg.AsyncConnection[Any]):
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> ReturnT:
         """Wait for the server, for all that psycopg does; cancelled, stop what it was to do."""
+        if self.ended:
+            raise psycopg.OperationalError("the connection is closed")
         try:
             return await waiting.wait_async(gen, self.pgconn.socket, interval, timeout)
         except asyncio.CancelledError:
             if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 self._stopping = self.background.start(self._stop(gen))
+                # Cancelled once more, it does not wait at all.
+                stopped: Collection[object] = ()
                 try:
-                    await asyncio.shield(self._stopping)
-                except asyncio.CancelledError:
-                    self.ended = True
+                    stopped, _ = await asyncio.wait([self._stopping], timeout=_SOON)
+                finally:
+                    self.ended = self.ended or not stopped
             raise
 
     async def _stop(self, gen: PQGen[Any]) -> None:

@@ -228,13 +228,18 @@ class PsycopgLink:
             # A pipeline that was cancelled at its end complains that it is not at its end.
             cancelled = isinstance(error.__context__, asyncio.CancelledError)
             failed = failed or (error.__context__ if cancelled else error)
-        finally:
-            # A cancellation at the wrong moment leaves psycopg in a pipeline: it would answer to
-            # one statement with the rows of another.
-            if self.raw.pgconn.pipeline_status:
-                self.terminate()
-            elif alone and self.in_transaction():
+        except BaseException as error:
+            failed = error
+        # A cancellation at the wrong moment leaves psycopg in a pipeline: it would answer to one
+        # statement with the rows of another.
+        if self.raw.pgconn.pipeline_status:
+            self.terminate()
+        elif alone and self.in_transaction():
+            if isinstance(failed, Exception):
                 await self.run("ROLLBACK")
+            else:
+                # Its time is up: the server undoes what is open with the end of the connection.
+                self.terminate()
         if failed is not None:
             try:
                 raise failed
@@ -315,8 +320,8 @@ class PsycopgLink:
         """Run a statement without values or rows; the server's word for what it did."""
         self.sent = False
         cursor: Any = self.raw.cursor()
-        if sql == "COMMIT" and has_news(self.fileno()):
-            # It may be the server's end, at which this raises.
+        while sql == "COMMIT" and has_news(self.raw.fileno()):
+            # It may be the server's last words, behind which comes its end, at which this raises.
             self.raw.pgconn.consume_input()
         self.sent = True
         await cursor.execute(sql, prepare=False)
@@ -365,8 +370,8 @@ class PsycopgLink:
     def terminate(self) -> None:
         """Close the socket, and stop on the server what runs there."""
         self.raw.ended = True
-        if self.raw.closed:
-            return
+        if self.raw.closed or self.raw.is_stopping():
+            return  # what is stopping closes it at its end
         if self.raw.is_busy() and _is_running(self._loop):
             self._driver.background.start(self._stop())
         else:
