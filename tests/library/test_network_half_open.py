@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from databases import Database, exceptions
-from databases.backends import pool
+from databases.backends import network_connection, pool
 from databases.backends.mysql import driver as mysql
 from databases.backends.postgres import psycopg_connection, psycopg_driver
 from tests.library.kinds import NETWORK_ONLY, Kind
@@ -25,20 +25,23 @@ LATEST = LIMIT + 2
 """Seconds. Whatever nobody can be told of has ended a second after its limit; some for the CI."""
 
 UNTIL_GIVEN_UP = (
+    (network_connection, "_UNDOING"),
+    (mysql, "_SOON"),
+    (psycopg_connection, "_SOON"),
     (pool, "_MENDING"),
     (pool, "_ANSWERING"),
     (mysql, "_KILLING"),
     (psycopg_connection, "STOPPING"),
     (psycopg_driver, "STOPPING"),
 )
-"""For how long the library goes on with what nobody waits for."""
+"""For how long the library goes on with what is no use any more."""
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The library gives up soon."""
+    """The library gives up at once."""
     for module, name in UNTIL_GIVEN_UP:
-        monkeypatch.setattr(module, name, LIMIT)
+        monkeypatch.setattr(module, name, 0.1)
 
 
 async def iterated(database: Database) -> None:
@@ -170,6 +173,7 @@ async def test_an_answer_that_comes_too_late_is_nobody_elses(
         await is_whole(database)
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_waiting_for_a_connection_ends_in_time_whoever_holds_the_others(
     kind: Kind, proxied: str, proxy: Proxy
 ) -> None:
@@ -187,6 +191,7 @@ async def test_waiting_for_a_connection_ends_in_time_whoever_holds_the_others(
         await is_whole(database)
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_whoever_needs_a_new_connection_waits_no_longer_than_he_wants(
     kind: Kind, proxied: str, proxy: Proxy
 ) -> None:

@@ -102,6 +102,10 @@ class Proxy:
 
         self._set_rule(rule)
 
+    def spare(self) -> None:
+        """Cut nothing of what comes."""
+        self._set_rule(None)
+
     def _set_rule(self, rule: Callable[[_Connection, Way, bytes], bytes] | None) -> None:
         def change() -> None:
             self.rule = rule
