@@ -162,10 +162,10 @@ async def on_galera(
 
     Galera keeps transactions of different nodes apart only by the rows that they write, or read
     with FOR UPDATE: two that wrote the same row cannot both commit. Nothing serializes what is
-    only read. What was committed on one node is shown by another one a moment later; a client that
-    went over to another node need not find all there that it saw or wrote, unless its session waits
-    for it (wsrep_sync_wait). The latest that was acknowledged on any node it need not see even then:
-    now and then a read is behind by less than a millisecond.
+    only read. What was committed on one node is shown by another one a moment later. So a client
+    that went over to another node need not find there all that it saw or wrote, unless its session
+    waits for it (wsrep_sync_wait). The latest of what was acknowledged on other nodes it need not
+    see even then: now and then a read is behind by less than a millisecond.
 
     Args:
         cluster: in which the nodes are.
