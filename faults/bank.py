@@ -34,6 +34,7 @@ from faults.galera import recovery
 from tests.servers.galera import Galera
 from tests.servers.postgresql import PostgreSQL
 from tests.servers.proxy import Proxy
+from tests.servers.replicated_postgresql import ReplicatedPostgreSQL
 
 CLIENTS = 12
 
@@ -155,6 +156,45 @@ async def on_postgresql(server: PostgreSQL, url: str, report: Report, seconds: f
             await trial.conclude(database)
 
 
+async def on_replicas(cluster: ReplicatedPostgreSQL, report: Report, seconds: float) -> None:
+    """Reads that prefer replicas, which lag and die, while the primary changes.
+
+    Of what others wrote a replica shows what it has, and another one may have less; what a client
+    wrote itself it sees.
+    """
+    name = f"bank_{time.monotonic_ns()}"
+    cluster.primary.create_database(name)
+    trial = Trial(report, seconds, promised=(OWN_WRITES,))
+
+    def lag() -> None:
+        node = cluster.replicas[0]
+        node.execute("SELECT pg_wal_replay_pause()")
+        time.sleep(0.5)
+        node.execute("SELECT pg_wal_replay_resume()")
+
+    def kill_replica() -> None:
+        node = cluster.replicas[-1]
+        node.kill()
+        node.start()
+
+    turns = itertools.cycle([lag, kill_replica, lambda: cluster.rejoin(cluster.fail_over())])
+    async with Database(cluster.url_of(name)) as database:
+        await create_tables(database)
+        bank = Bank(
+            database,
+            trial.ledger,
+            trial.history,
+            reading={"prefer": "replica"},
+            writing=SERIALIZABLE,
+        )
+        await trial.run(
+            "PostgreSQL, reads from replicas: lag, kill -9, failover",
+            [bank],
+            lambda: asyncio.to_thread(next(turns)),
+        )
+        await trial.conclude(database)
+
+
 async def on_galera(
     cluster: Galera, report: Report, seconds: float, *, waits: bool = False
 ) -> None:
@@ -207,13 +247,18 @@ def postgresql(report: Report, seconds: float) -> None:
         asyncio.run(on_postgresql(server, server.create_database("bank"), report, seconds))
 
 
+def replicas(report: Report, seconds: float) -> None:
+    with ReplicatedPostgreSQL() as cluster:
+        asyncio.run(on_replicas(cluster, report, seconds))
+
+
 def galera(report: Report, seconds: float) -> None:
     for waits in (False, True):
         with Galera(configuration={"wsrep-sync-wait": str(int(waits))}) as cluster:
             asyncio.run(on_galera(cluster, report, seconds, waits=waits))
 
 
-PLACES = {"sqlite": sqlite, "postgresql": postgresql, "galera": galera}
+PLACES = {"sqlite": sqlite, "postgresql": postgresql, "replicas": replicas, "galera": galera}
 
 
 def main(arguments: Sequence[str]) -> None:
