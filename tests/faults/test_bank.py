@@ -1,4 +1,4 @@
-"""A bank under load: what is kept while servers and processes die, and what is found if it is not."""
+"""A bank under load: what is kept while servers and processes die, and what is found otherwise."""
 
 from __future__ import annotations
 
