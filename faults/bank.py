@@ -23,7 +23,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 
-from databases import Database
+from databases import Database, DatabaseURL
 from faults.evidence.bank import ACCOUNTS, EACH, Bank, create_tables, final_state
 from faults.evidence.bank_process import Process, forgive
 from faults.evidence.history import LATEST, MONOTONIC, OWN_WRITES, History
@@ -47,7 +47,6 @@ class Trial:
     Args:
         report: what is told.
         seconds: how long it takes at least.
-        every: seconds from one fault to the next.
         promised: when what was written is seen.
     """
 
@@ -55,7 +54,6 @@ class Trial:
         self,
         report: Report,
         seconds: float,
-        every: float = 1.0,
         promised: Collection[str] = (OWN_WRITES, MONOTONIC, LATEST),
     ) -> None:
         self.ledger = Ledger()
@@ -63,7 +61,6 @@ class Trial:
         self.broken: list[str] = []
         self._report = report
         self._seconds = seconds
-        self._every = every
         self._promised = promised
 
     async def run(
@@ -78,7 +75,7 @@ class Trial:
         rounds = 0
         async with at_work(next(turns).work(client) for client in range(CLIENTS)) as load:
             while rounds == 0 or time.monotonic() < started + self._seconds:
-                await asyncio.sleep(self._every)
+                await asyncio.sleep(1)
                 await fault()
                 rounds += 1
                 if await self.ledger.all_resumed(time.monotonic()) == float("inf"):
@@ -99,9 +96,9 @@ class Trial:
         held = f"transfers: {self.ledger}; {len(self.history.reads):,} reads"
         self._report.add(self._title, self._rounds, self._took, held, self.broken)
         if self.ledger.errors:
-            print(f"{'':4}errors that clients got: {dict(self.ledger.errors)}")
+            self._report.note(f"errors that clients got: {dict(self.ledger.errors)}")
         for found in itertools.chain.from_iterable(late.values()):
-            print(f"{'':4}not promised: {found}")
+            self._report.note(f"not promised: {found}")
 
 
 async def on_sqlite(report: Report, seconds: float) -> None:
@@ -132,7 +129,10 @@ async def on_sqlite(report: Report, seconds: float) -> None:
 
 
 async def on_postgresql(server: PostgreSQL, url: str, report: Report, seconds: float) -> None:
-    """A server that restarts, crashes, ends sessions, and whose connections are cut."""
+    """A server that restarts, crashes, ends sessions, and whose connections are cut.
+
+    Half of the clients use asyncpg, half psycopg.
+    """
     trial = Trial(report, seconds)
     with Proxy(server.port) as proxy:
         end_sessions = (
@@ -145,15 +145,21 @@ async def on_postgresql(server: PostgreSQL, url: str, report: Report, seconds: f
             lambda: server.restart("immediate"),
         ]
         turns = itertools.cycle(faults)
-        async with Database(proxy.url(url)) as database:
-            await create_tables(database)
-            bank = Bank(database, trial.ledger, trial.history, writing=SERIALIZABLE)
+        async with (
+            Database(proxy.url(url)) as one,
+            Database(of_driver(proxy.url(url), "postgresql+psycopg")) as other,
+        ):
+            await create_tables(one)
+            banks = [
+                Bank(database, trial.ledger, trial.history, writing=SERIALIZABLE)
+                for database in (one, other)
+            ]
             await trial.run(
                 "PostgreSQL: restarts, crashes, sessions ended, cuts",
-                [bank],
+                banks,
                 lambda: asyncio.to_thread(next(turns)),
             )
-            await trial.conclude(database)
+            await trial.conclude(one)
 
 
 async def on_replicas(cluster: ReplicatedPostgreSQL, report: Report, seconds: float) -> None:
@@ -200,6 +206,8 @@ async def on_galera(
 ) -> None:
     """Clients of two nodes, while one node after the other is killed and joins again.
 
+    Those of one node use asyncmy, those of the other one aiomysql.
+
     Galera keeps transactions of different nodes apart only by the rows that they write, or read
     with FOR UPDATE: two that wrote the same row cannot both commit. Nothing serializes what is
     only read. What was committed on one node is shown by another one a moment later. So a client
@@ -224,8 +232,10 @@ async def on_galera(
         await recovery(cluster)
         await asyncio.to_thread(node.start)
 
-    one, other = [Database(cluster.url_of(name, first)) for first in (0, 1)]
-    async with one, other:
+    async with (
+        Database(cluster.url_of(name)) as one,
+        Database(of_driver(cluster.url_of(name, first=1), "mysql+aiomysql")) as other,
+    ):
         await create_tables(one)
         await asyncio.to_thread(cluster.catch_up)
         banks = [
@@ -236,6 +246,11 @@ async def on_galera(
         await trial.run(f"Galera: kill -9 of a node, {sync}", banks, kill)
         await asyncio.to_thread(cluster.catch_up)
         await trial.conclude(one)
+
+
+def of_driver(url: str, scheme: str) -> str:
+    """The URL of the same database by way of another driver."""
+    return str(DatabaseURL(url).replace(scheme=scheme))
 
 
 def sqlite(report: Report, seconds: float) -> None:

@@ -100,7 +100,7 @@ async def kill_nodes(
         f"(longest pause of one {max(pauses):.2f} s)"
     )
     report.add(fault, rounds, time.monotonic() - started, held, broken)
-    print(f"{'':4}errors that clients got: {dict(book.errors)}")
+    report.note(f"errors that clients got: {dict(book.errors)}")
 
 
 def figures(seconds: Sequence[float]) -> str:
