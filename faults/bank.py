@@ -20,13 +20,13 @@ import contextlib
 import itertools
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 
-from databases import Database
+from databases import Database, DatabaseURL
 from faults.evidence.bank import ACCOUNTS, EACH, Bank, create_tables, final_state
 from faults.evidence.bank_process import Process, forgive
-from faults.evidence.history import History
+from faults.evidence.history import LATEST, MONOTONIC, OWN_WRITES, History
 from faults.evidence.ledger import Ledger
 from faults.evidence.load import at_work
 from faults.evidence.report import Report, options
@@ -34,6 +34,7 @@ from faults.galera import recovery
 from tests.servers.galera import Galera
 from tests.servers.postgresql import PostgreSQL
 from tests.servers.proxy import Proxy
+from tests.servers.replicated_postgresql import ReplicatedPostgreSQL
 
 CLIENTS = 12
 
@@ -46,20 +47,21 @@ class Trial:
     Args:
         report: what is told.
         seconds: how long it takes at least.
-        every: seconds from one fault to the next.
-        promises: which of those of a History are kept here.
+        promised: when what was written is seen.
     """
 
     def __init__(
-        self, report: Report, seconds: float, every: float = 1.0, **promises: bool
+        self,
+        report: Report,
+        seconds: float,
+        promised: Collection[str] = (OWN_WRITES, MONOTONIC, LATEST),
     ) -> None:
         self.ledger = Ledger()
         self.history = History(ACCOUNTS, EACH)
         self.broken: list[str] = []
         self._report = report
         self._seconds = seconds
-        self._every = every
-        self._promises = promises
+        self._promised = promised
 
     async def run(
         self,
@@ -73,7 +75,7 @@ class Trial:
         rounds = 0
         async with at_work(next(turns).work(client) for client in range(CLIENTS)) as load:
             while rounds == 0 or time.monotonic() < started + self._seconds:
-                await asyncio.sleep(self._every)
+                await asyncio.sleep(1)
                 await fault()
                 rounds += 1
                 if await self.ledger.all_resumed(time.monotonic()) == float("inf"):
@@ -87,11 +89,16 @@ class Trial:
         kept = [entry.transfer for entry in entries if entry.amount < 0]
         forgive(self.ledger, kept)
         self.broken += self.ledger.broken(kept)
-        self.broken += self.history.broken(entries, final, **self._promises)
+        self.broken += self.history.broken(entries, final)
+        late = self.history.late()
+        for promise in self._promised:
+            self.broken += late.pop(promise)
         held = f"transfers: {self.ledger}; {len(self.history.reads):,} reads"
         self._report.add(self._title, self._rounds, self._took, held, self.broken)
         if self.ledger.errors:
-            print(f"{'':4}errors that clients got: {dict(self.ledger.errors)}")
+            self._report.note(f"errors that clients got: {dict(self.ledger.errors)}")
+        for found in itertools.chain.from_iterable(late.values()):
+            self._report.note(f"not promised: {found}")
 
 
 async def on_sqlite(report: Report, seconds: float) -> None:
@@ -122,7 +129,10 @@ async def on_sqlite(report: Report, seconds: float) -> None:
 
 
 async def on_postgresql(server: PostgreSQL, url: str, report: Report, seconds: float) -> None:
-    """A server that restarts, crashes, ends sessions, and whose connections are cut."""
+    """A server that restarts, crashes, ends sessions, and whose connections are cut.
+
+    Half of the clients use asyncpg, half psycopg.
+    """
     trial = Trial(report, seconds)
     with Proxy(server.port) as proxy:
         end_sessions = (
@@ -135,15 +145,60 @@ async def on_postgresql(server: PostgreSQL, url: str, report: Report, seconds: f
             lambda: server.restart("immediate"),
         ]
         turns = itertools.cycle(faults)
-        async with Database(proxy.url(url)) as database:
-            await create_tables(database)
-            bank = Bank(database, trial.ledger, trial.history, writing=SERIALIZABLE)
+        async with (
+            Database(proxy.url(url)) as one,
+            Database(of_driver(proxy.url(url), "postgresql+psycopg")) as other,
+        ):
+            await create_tables(one)
+            banks = [
+                Bank(database, trial.ledger, trial.history, writing=SERIALIZABLE)
+                for database in (one, other)
+            ]
             await trial.run(
                 "PostgreSQL: restarts, crashes, sessions ended, cuts",
-                [bank],
+                banks,
                 lambda: asyncio.to_thread(next(turns)),
             )
-            await trial.conclude(database)
+            await trial.conclude(one)
+
+
+async def on_replicas(cluster: ReplicatedPostgreSQL, report: Report, seconds: float) -> None:
+    """Reads that prefer replicas, which lag and die, while the primary changes.
+
+    Of what others wrote a replica shows what it has, and another one may have less; what a client
+    wrote itself it sees.
+    """
+    name = f"bank_{time.monotonic_ns()}"
+    cluster.primary.create_database(name)
+    trial = Trial(report, seconds, promised=(OWN_WRITES,))
+
+    def lag() -> None:
+        node = cluster.replicas[0]
+        node.execute("SELECT pg_wal_replay_pause()")
+        time.sleep(0.5)
+        node.execute("SELECT pg_wal_replay_resume()")
+
+    def kill_replica() -> None:
+        node = cluster.replicas[-1]
+        node.kill()
+        node.start()
+
+    turns = itertools.cycle([lag, kill_replica, lambda: cluster.rejoin(cluster.fail_over())])
+    async with Database(cluster.url_of(name)) as database:
+        await create_tables(database)
+        bank = Bank(
+            database,
+            trial.ledger,
+            trial.history,
+            reading={"prefer": "replica"},
+            writing=SERIALIZABLE,
+        )
+        await trial.run(
+            "PostgreSQL, reads from replicas: lag, kill -9, failover",
+            [bank],
+            lambda: asyncio.to_thread(next(turns)),
+        )
+        await trial.conclude(database)
 
 
 async def on_galera(
@@ -151,11 +206,14 @@ async def on_galera(
 ) -> None:
     """Clients of two nodes, while one node after the other is killed and joins again.
 
+    Those of one node use asyncmy, those of the other one aiomysql.
+
     Galera keeps transactions of different nodes apart only by the rows that they write, or read
     with FOR UPDATE: two that wrote the same row cannot both commit. Nothing serializes what is
-    only read. What was committed on one node is shown by another one a moment later, unless its
-    session waits for that (wsrep_sync_wait). So without that a client need not see the latest, nor,
-    after it went over to another node, all that it saw or wrote before.
+    only read. What was committed on one node is shown by another one a moment later. So a client
+    that went over to another node need not find there all that it saw or wrote, unless its session
+    waits for it (wsrep_sync_wait). The latest of what was acknowledged on other nodes it need not
+    see even then: now and then a read is behind by less than a millisecond.
 
     Args:
         cluster: in which the nodes are.
@@ -165,7 +223,7 @@ async def on_galera(
     """
     name = f"bank_{time.monotonic_ns()}"
     cluster.create_database(name)
-    trial = Trial(report, seconds, own_writes=waits, monotonic=waits, latest=waits)
+    trial = Trial(report, seconds, promised=(OWN_WRITES, MONOTONIC) if waits else ())
     victims = itertools.cycle(cluster.nodes)
 
     async def kill() -> None:
@@ -174,8 +232,10 @@ async def on_galera(
         await recovery(cluster)
         await asyncio.to_thread(node.start)
 
-    one, other = [Database(cluster.url_of(name, first)) for first in (0, 1)]
-    async with one, other:
+    async with (
+        Database(cluster.url_of(name)) as one,
+        Database(of_driver(cluster.url_of(name, first=1), "mysql+aiomysql")) as other,
+    ):
         await create_tables(one)
         await asyncio.to_thread(cluster.catch_up)
         banks = [
@@ -188,6 +248,11 @@ async def on_galera(
         await trial.conclude(one)
 
 
+def of_driver(url: str, scheme: str) -> str:
+    """The URL of the same database by way of another driver."""
+    return str(DatabaseURL(url).replace(scheme=scheme))
+
+
 def sqlite(report: Report, seconds: float) -> None:
     asyncio.run(on_sqlite(report, seconds))
 
@@ -197,13 +262,18 @@ def postgresql(report: Report, seconds: float) -> None:
         asyncio.run(on_postgresql(server, server.create_database("bank"), report, seconds))
 
 
+def replicas(report: Report, seconds: float) -> None:
+    with ReplicatedPostgreSQL() as cluster:
+        asyncio.run(on_replicas(cluster, report, seconds))
+
+
 def galera(report: Report, seconds: float) -> None:
     for waits in (False, True):
         with Galera(configuration={"wsrep-sync-wait": str(int(waits))}) as cluster:
             asyncio.run(on_galera(cluster, report, seconds, waits=waits))
 
 
-PLACES = {"sqlite": sqlite, "postgresql": postgresql, "galera": galera}
+PLACES = {"sqlite": sqlite, "postgresql": postgresql, "replicas": replicas, "galera": galera}
 
 
 def main(arguments: Sequence[str]) -> None:

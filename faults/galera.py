@@ -49,7 +49,13 @@ async def written_to(cluster: Galera, database: Database) -> GaleraNode:
 
 
 async def kill_nodes(
-    cluster: Galera, url: str, fault: str, rounds: int, clients: int, report: Report
+    cluster: Galera,
+    url: str,
+    fault: str,
+    rounds: int,
+    clients: int,
+    report: Report,
+    within: float = WITHIN,
 ) -> None:
     """Kill nodes under load, and report what became of the clients and their rows."""
     started = time.monotonic()
@@ -87,14 +93,14 @@ async def kill_nodes(
     for number, node in enumerate(cluster.nodes, 1):
         kept = await asyncio.to_thread(node.execute, ledger.NUMBERS, database.url.database)
         broken += [f"node {number}: {promise}" for promise in book.broken(map(int, kept.split()))]
-    late = [seconds for seconds in back if seconds > WITHIN]
+    late = [seconds for seconds in back if seconds > within]
     broken += [f"clients were back {seconds:.1f} s after the cluster" for seconds in late]
     held = (
         f"{book}; the cluster recovered in {figures(recovered)}, clients {figures(back)} after it "
         f"(longest pause of one {max(pauses):.2f} s)"
     )
     report.add(fault, rounds, time.monotonic() - started, held, broken)
-    print(f"{'':4}errors that clients got: {dict(book.errors)}")
+    report.note(f"errors that clients got: {dict(book.errors)}")
 
 
 def figures(seconds: Sequence[float]) -> str:

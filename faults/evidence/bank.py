@@ -12,7 +12,7 @@ from databases import Database, Record
 from faults.evidence.history import Entry, History, Read, Shown, Transfer
 from faults.evidence.ledger import KEYS, Ledger
 
-ACCOUNTS, EACH = 8, 1_000
+ACCOUNTS, EACH = 16, 1_000
 
 READ_ALL = "SELECT id, version, balance FROM accounts"
 READ_ONE = f"{READ_ALL} WHERE id = :id"

@@ -14,6 +14,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+OWN_WRITES = "own write not seen"
+MONOTONIC = "went back in time"
+LATEST = "stale read"
+"""What does not happen where it is promised that a client sees what it wrote itself; that what it
+sees never goes back; that it sees all that was acknowledged to anybody before."""
+
 
 class Shown(NamedTuple):
     """An account at a moment."""
@@ -75,40 +81,21 @@ class History:
         else:
             self.transfers.append(seen)
 
-    def broken(
-        self,
-        entries: Iterable[Entry],
-        final: Mapping[int, Shown],
-        *,
-        own_writes: bool = True,
-        monotonic: bool = True,
-        latest: bool = True,
-    ) -> list[str]:
-        """What a consistent database would not have shown.
+    def broken(self, entries: Iterable[Entry], final: Mapping[int, Shown]) -> list[str]:
+        """What no database may show, at whatever distance from where it was written.
 
         Args:
             entries: those that are in the database in the end.
             final: the accounts in the end.
-            own_writes: whether a client has to see what it wrote itself.
-            monotonic: whether what a client sees must never go back.
-            latest: whether a client has to see all that was acknowledged to anybody before it
-                began to read.
         """
         entries = list(entries)
-        broken = [
-            *self.torn(),
-            *self.lost_updates(entries, final),
-            *self.never_written(entries, final),
+        return [
+            *self._torn(),
+            *self._lost_updates(entries, final),
+            *self._never_written(entries, final),
         ]
-        if own_writes:
-            broken += self.own_writes_missed()
-        if monotonic:
-            broken += self.went_back()
-        if latest:
-            broken += self.stale()
-        return broken
 
-    def torn(self) -> list[str]:
+    def _torn(self) -> list[str]:
         """Reads of all accounts whose balances do not add up to what there is."""
         total = self.accounts * self.each
         sums = [
@@ -120,7 +107,7 @@ class History:
             "read torn", [f"a sum of {found}, not {total}" for found in sums if found != total]
         )
 
-    def lost_updates(self, entries: list[Entry], final: Mapping[int, Shown]) -> list[str]:
+    def _lost_updates(self, entries: list[Entry], final: Mapping[int, Shown]) -> list[str]:
         """Versions that two transfers made, or none, and those of a transfer that are gone."""
         found = []
         chains: dict[int, Counter[int]] = defaultdict(Counter)
@@ -142,7 +129,7 @@ class History:
                     )
         return _told("update lost", found)
 
-    def never_written(self, entries: list[Entry], final: Mapping[int, Shown]) -> list[str]:
+    def _never_written(self, entries: list[Entry], final: Mapping[int, Shown]) -> list[str]:
         """Balances that no transfer that was kept has made."""
         amounts: dict[int, dict[int, int]] = defaultdict(dict)
         for entry in entries:
@@ -165,15 +152,16 @@ class History:
             ],
         )
 
-    def own_writes_missed(self) -> list[str]:
-        """Reads that began after a write of the same client and did not show it."""
-        return _told("own write not seen", self._behind(by_client=True))
-
-    def stale(self) -> list[str]:
-        """Reads that began after a write was acknowledged to anybody and did not show it."""
-        return _told("stale read", self._behind(by_client=False))
+    def late(self) -> dict[str, list[str]]:
+        """What was seen too late, by the promise that forbids it where it is made."""
+        return {
+            OWN_WRITES: _told(OWN_WRITES, self._behind(by_client=True)),
+            MONOTONIC: _told(MONOTONIC, self._went_back()),
+            LATEST: _told(LATEST, self._behind(by_client=False)),
+        }
 
     def _behind(self, *, by_client: bool) -> list[str]:
+        """Reads that began after a write was acknowledged, to them or to anybody, without it."""
         found = []
         # Of each account (and client): when versions were acknowledged, and the newest until then.
         newest: dict[tuple[int, int], list[tuple[float, int]]] = defaultdict(list)
@@ -192,7 +180,7 @@ class History:
                     )
         return found
 
-    def went_back(self) -> list[str]:
+    def _went_back(self) -> list[str]:
         """Reads that showed a client less than one that had ended before they began."""
         found = []
         seen: dict[tuple[int, int], int] = {}
@@ -203,7 +191,7 @@ class History:
                 if version < before:
                     found.append(f"account {account} at version {version}, after {before}")
                 seen[read.client, account] = max(version, before)
-        return _told("went back in time", found)
+        return found
 
 
 def _told(what: str, found: list[str]) -> list[str]:

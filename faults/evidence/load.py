@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from typing import Any
 
@@ -26,7 +27,8 @@ async def at_work(works: Iterable[Coroutine[Any, Any, object]]) -> AsyncIterator
     loop = asyncio.get_running_loop()
     before = loop.get_exception_handler()
     loop.set_exception_handler(lambda _, context: load.broken.append(f"unhandled: {context}"))
-    tasks = [asyncio.create_task(work) for work in works]
+    # Each has a context of its own, as requests have.
+    tasks = [asyncio.create_task(work, context=contextvars.Context()) for work in works]
     try:
         yield load
     finally:

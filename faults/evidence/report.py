@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 
+WIDTH = 58
+"""Of the first column."""
+
 
 def options(name: str, about: str) -> argparse.ArgumentParser:
     """What reads the command line; every experiment has --short, which is for CI."""
@@ -35,12 +38,16 @@ class Report:
             broken: the promises that did not.
         """
         if not self._has_head:
-            print(f"{'fault':44}{'rounds':>8}{'seconds':>9}  what held")
+            print(f"{'fault':{WIDTH}}{'rounds':>8}{'seconds':>9}  what held")
             self._has_head = True
-        print(f"{fault:44}{rounds:>8,}{seconds:>9.1f}  {held}", flush=True)
+        print(f"{fault:{WIDTH}}{rounds:>8,}{seconds:>9.1f}  {held}", flush=True)
         for promise in broken:
-            print(f"{'':4}BROKEN: {promise}", flush=True)
+            self.note(f"BROKEN: {promise}")
             self.broken.append(f"{fault}: {promise}")
+
+    def note(self, text: str) -> None:
+        """Print what is worth knowing of the last line."""
+        print(f"    {text}", flush=True)
 
     def conclude(self) -> None:
         """End the program: with 1 where a promise was broken."""

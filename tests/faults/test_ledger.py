@@ -10,11 +10,6 @@ from databases import exceptions
 from faults.evidence.ledger import Ledger
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def raises(error: Exception) -> None:
     raise error
 

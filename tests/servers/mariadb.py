@@ -47,7 +47,8 @@ class MariaDB(Server):
 
     def initialize(self) -> None:
         users = ("--auth-root-authentication-method=normal", "--skip-test-db")
-        places = ("--basedir=/usr", f"--datadir={self._data}")
+        # One that starts removes what others have in a folder that they share.
+        places = ("--basedir=/usr", f"--datadir={self._data}", f"--tmpdir={self.folder}")
         run(self._install, "--no-defaults", *places, *users, "--innodb-flush-method=nosync")
         if self._tls:
             self.certificates = make_certificates(self.folder)
@@ -66,7 +67,6 @@ class MariaDB(Server):
             "datadir": str(self._data),
             "socket": str(self.socket),
             "pid-file": str(self.folder / "pid"),
-            # One that starts removes what others have in a folder that they share.
             "tmpdir": str(self.folder),
             "port": str(self.port),
         }
