@@ -74,7 +74,7 @@ class NetworkBackend:
 
     async def connect(self) -> None:
         """Open the first connections."""
-        pool = Pool(self._driver.connect, self._options)
+        pool = Pool(self._driver.connect, self._options, self._driver.is_full)
         try:
             await pool.open()
         except Exception as error:
@@ -219,5 +219,5 @@ class NetworkBackend:
         if pool.loop is not asyncio.get_running_loop():
             # The one it was connected in has ended, and with it the connections.
             pool.terminate()
-            pool = self._pool = Pool(self._driver.connect, self._options)
+            pool = self._pool = Pool(self._driver.connect, self._options, self._driver.is_full)
         return pool

@@ -47,6 +47,11 @@ SHUT_DOWN = ("57P01", "57P02")
 """The server ended the session, with or without being asked nicely. It says so before a statement
 is committed, or not at all."""
 
+FULL = "53300"
+
+_FULL_POOLER = "no more connections allowed"
+"""pgbouncer's max_client_conn is reached; it has no SQLSTATE of its own for that."""
+
 _PREPARED = ("26000", "42P05", "08P01")
 """A prepared statement is missing, or is there already: it was prepared in another session."""
 
@@ -68,6 +73,11 @@ def adopted_by_state(
     elif state in _ADVICE:
         error.add_note(_ADVICE[state])
     return error
+
+
+def is_full(error: BaseException, sqlstate: str | None) -> bool:
+    """Whether the server, or a pooler in front of it, has no room for another connection."""
+    return sqlstate == FULL or _FULL_POOLER in str(error)
 
 
 def unreachable(error: BaseException, options: PostgresOptions) -> BaseException:
