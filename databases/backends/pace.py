@@ -6,43 +6,49 @@ that others need, and they get what they wait for.
 
 from __future__ import annotations
 
-_SPAN = 4
-"""Rounds over which the pace is taken: what is lent comes back in bunches."""
+_ROUNDS = 4
+"""How often all that is lent comes back in a span: it comes in bunches."""
 
 _LEAST = 20
-"""Hand-overs over which it is taken at least."""
+"""Hand-overs in a span at least."""
+
+_SHORTEST, _LONGEST = 1 / 30, 1 / 6
+"""Parts of the time that somebody may wait. A span is no shorter than the first, so that an event
+loop that was busy for a moment does not look like a server that is slow, and it is over after the
+second, however few hand-overs there were."""
 
 
 class Pace:
     """How long it takes from one hand-over to the next while somebody waits.
 
-    It is that of the present rush, which begins when somebody comes to an empty queue: what work
-    took before says nothing of a thousand queries that come together now. As nothing is known then,
-    the pace begins at nought and is believed as hand-overs come, or as they stay away: the time
-    since the last one counts too, so that it gets slower while nothing comes.
+    It is taken over spans of the present rush, which begins when somebody comes to an empty queue:
+    what work took before says nothing of a thousand queries that come together now. The faster of
+    the last two spans counts, so that no single halt is held against anybody, and nothing does
+    before there were two.
 
     Args:
         at_once: how many are served at a time.
+        limit: how long somebody may wait, in seconds.
     """
 
-    __slots__ = ("_known", "_since", "_span", "handed")
+    __slots__ = ("_before", "_enough", "_last", "_longest", "_shortest", "_since", "handed")
 
-    def __init__(self, at_once: int) -> None:
-        self._span = max(_LEAST, _SPAN * at_once)
-        self._since = 0.0
-        self._known = 0.0
-        self.handed = 0
-        """Hand-overs of late. Whoever hands over counts them here, which is all that it costs."""
+    def __init__(self, at_once: int, limit: float) -> None:
+        self._enough = max(_LEAST, _ROUNDS * at_once)
+        self._shortest, self._longest = _SHORTEST * limit, _LONGEST * limit
+        self.begin(0.0)
 
     def begin(self, now: float) -> None:
         """Somebody comes to an empty queue."""
-        self._since, self._known, self.handed = now, 0.0, 0
+        self._since = now
+        self._before = self._last = 0.0
+        self.handed = 0
+        """Hand-overs of late. Whoever hands over counts them here, which is all that it costs."""
 
     def seconds(self, now: float) -> float:
-        """How long it takes from one hand-over to the next, in seconds."""
-        span, handed, taken = self._span, self.handed, now - self._since
-        # As if the last span had gone at the pace that was known before it.
-        pace = (span * self._known + taken) / (span + handed)
-        if handed >= span:
-            self._since, self._known, self.handed = now, taken / handed, 0
-        return pace
+        """How long it takes from one hand-over to the next, in seconds; 0 while it is not known."""
+        taken, handed = now - self._since, self.handed
+        if taken >= self._shortest and (handed >= self._enough or taken >= self._longest):
+            self._before, self._last = self._last, taken / max(handed, 1)
+            self._since, self.handed = now, 0
+        return min(self._before, self._last)

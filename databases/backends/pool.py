@@ -24,6 +24,7 @@ from databases.statistics import ConnectionState, Statistics, waiters
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Coroutine
+    from collections.abc import Set as AbstractSet
 
     from databases.backends.pool_options import PoolOptions
     from databases.pending import CallSite
@@ -44,6 +45,8 @@ somebody else will want it."""
 
 _FULL = 1.0
 """Seconds after which a server that had no room for a connection more is asked again."""
+
+_NOBODY: frozenset[asyncio.Task[Any]] = frozenset()
 
 
 class Pool(Generic[LinkT]):
@@ -130,14 +133,14 @@ class Pool(Generic[LinkT]):
         """
         deadline = self._now() + self._options.pool_timeout
         while self._idle and not self._queue:
-            slot = self._idle.pop()
-            if await self._is_fit(slot):
-                return self._lend(slot, Holding(site, sql), pinned=sql is None)
+            idle = self._idle.pop()
+            if await self._is_fit(idle):
+                return self._lend(idle, Holding(site, sql), pinned=sql is None)
         if self._closed:
             raise disconnected()
         holding: Waiter | None = None
         slot: Slot[LinkT] | None = None
-        if again := self._may_grow():
+        if again := (self._size < self._options.max_size and self._may_grow()):
             self._size += 1
             slot = await self._opened(deadline)
         while slot is None:
@@ -247,10 +250,8 @@ class Pool(Generic[LinkT]):
         return slot
 
     def _may_grow(self) -> bool:
-        """Whether who finds none idle opens one more himself."""
-        if self._queue or self._size >= self._options.max_size:
-            return False
-        return self._growing is None or not self._size
+        """Whether who finds none idle, and fewer than there may be, opens one himself."""
+        return not self._queue and (self._growing is None or not self._size)
 
     async def _opened(self, deadline: float = math.inf) -> Slot[LinkT] | None:
         """Open a connection that is counted already.
@@ -410,15 +411,17 @@ class Pool(Generic[LinkT]):
         else:
             self._next(slot)
 
-    def _stuck(self, waiting: Collection[asyncio.Task[Any] | None]) -> set[asyncio.Task[Any]]:
+    def _stuck(
+        self, waiting: Collection[asyncio.Task[Any] | None]
+    ) -> AbstractSet[asyncio.Task[Any]]:
         """Where all connections are held by tasks that wait, or await one that does: those."""
-        stuck: set[asyncio.Task[Any]] = set()
         if self._pinned < self._size:
-            return stuck
+            return _NOBODY
+        stuck: set[asyncio.Task[Any]] = set()
         for slot in self._slots:
             task = None if slot.holding is None else slot.holding.waits_for(waiting)
             if task is None:
-                return set()
+                return _NOBODY
             stuck.add(task)
         return stuck
 

@@ -18,12 +18,16 @@ from databases.operations import waits
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from collections.abc import Set as AbstractSet
 
     from databases.backends.pool_options import PoolOptions
     from databases.pending import CallSite
 
 _LOOK_AGAIN = 1.0
 """Seconds between two looks at who waits for whom."""
+
+_SURE = 0.8
+"""The part of its time that a wait may take by the present pace: a pace changes."""
 
 _SAY_AGAIN = 0.1
 """Seconds after which it is put into words again who holds the connections: of those who are sent
@@ -73,7 +77,7 @@ class Waiting:
         options: PoolOptions,
         loop: asyncio.AbstractEventLoop,
         take_back: Callable[[Any], None],
-        stuck: Callable[[Collection[asyncio.Task[Any] | None]], set[asyncio.Task[Any]]],
+        stuck: Callable[[Collection[asyncio.Task[Any] | None]], AbstractSet[asyncio.Task[Any]]],
         held: Callable[[], list[Holding]],
         holders: Callable[[], str],
     ) -> None:
@@ -87,7 +91,10 @@ class Waiting:
         self._holders = holders
         self.queue: OrderedDict[Waiter, None] = OrderedDict()
         """Those who wait; the longest first. Whoever gives up leaves at once, wherever he is."""
-        self._pace = Pace(options.max_size)
+        self._pace = Pace(options.max_size, options.pool_timeout)
+        # So many may wait without a closer look, which takes a while.
+        self._few = min(options.max_size, options.max_waiting or options.max_size)
+        self._crowd: float = self._few
         self._tasks: set[asyncio.Task[Any] | None] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._said, self._said_at = "", -math.inf
@@ -111,8 +118,10 @@ class Waiting:
         queue, task = self.queue, asyncio.current_task()
         if not queue:
             self._pace.begin(self._loop.time())
-        elif not again:
-            self._admit(deadline)
+            self._crowd = self._few
+        elif len(queue) >= self._crowd or present_deadline.get() < deadline:
+            if not again:
+                self._admit(deadline)
         future = self._loop.create_future()
         waiter = Waiter(site, sql, task, future, deadline)
         # Who awaits a group of tasks waits for what they wait for.
@@ -161,6 +170,8 @@ class Waiting:
         """Look after those who wait, for as long as anybody does."""
         self._timer = None
         queue, now = self.queue, self._loop.time()
+        self._crowd = self._few
+        self._pace.seconds(now)
         while queue and (first := next(iter(queue))).deadline <= now:
             self._fail(first, self._timeout(first))
         stuck = self._stuck(self._tasks) if queue else ()
@@ -183,16 +194,20 @@ class Waiting:
         if ahead < options.max_size:
             return
         now, own = self._loop.time(), present_deadline.get()
-        wait = (ahead + 1) * self._pace.seconds(now)
-        if now + wait <= min(deadline, own):
-            return
-        limit = "pool_timeout" if deadline <= own else "the timeout of the call"
-        raise self._too_many(
-            f"they come back at {(ahead + 1) / wait:.3g} a second: it would take {wait:.1f} s, "
-            f"and {limit} is over in {max(0, min(deadline, own) - now):.1f} s",
-            f"hold connections for a shorter time, or allow more: max_size={options.max_size * 2}",
-            wait,
-        )
+        left, pace = min(deadline, own) - now, self._pace.seconds(now)
+        wait = ahead * pace
+        if wait and wait >= _SURE * left:
+            limit = "pool_timeout" if deadline <= own else "the timeout of the call"
+            raise self._too_many(
+                f"they come back at {1 / pace:.3g} a second: it would take {wait:.1f} s, and "
+                f"{limit} is over in {max(0, left):.1f} s",
+                "hold connections for a shorter time, or allow more: "
+                f"max_size={options.max_size * 2}",
+                wait,
+            )
+        # Far from it, it is enough to look again once they are twice as many.
+        near = ahead * _SURE * left / wait / 2 if wait else math.inf
+        self._crowd = min(near, 2 * ahead, options.max_waiting or math.inf)
 
     def _too_many(self, why: str, advice: str, seconds: float = 1.0) -> TooManyRequests:
         later = f"Answer such requests later (503 with Retry-After: {math.ceil(seconds)})"

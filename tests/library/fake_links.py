@@ -214,8 +214,11 @@ class Clock:
     def __exit__(self, *_: object) -> None:
         self._loop.time = self._time  # type: ignore[method-assign]
 
-    async def forward(self, seconds: float) -> None:
+    def ahead(self, seconds: float) -> None:
         self._ahead += seconds
+
+    async def forward(self, seconds: float) -> None:
+        self.ahead(seconds)
         await settled()
 
 
