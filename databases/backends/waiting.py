@@ -119,9 +119,8 @@ class Waiting:
         if not queue:
             self._pace.begin(self._loop.time())
             self._crowd = self._few
-        elif len(queue) >= self._crowd or present_deadline.get() < deadline:
-            if not again:
-                self._admit(deadline)
+        elif (len(queue) >= self._crowd or present_deadline.get() < deadline) and not again:
+            self._admit(deadline)
         future = self._loop.create_future()
         waiter = Waiter(site, sql, task, future, deadline)
         # Who awaits a group of tasks waits for what they wait for.
