@@ -132,21 +132,23 @@ class Pool(Generic[LinkT]):
             TimeoutError: where none could be opened in that time.
         """
         deadline = self._now() + self._options.pool_timeout
-        while self._idle and not self._queue:
-            idle = self._idle.pop()
-            if await self._is_fit(idle):
-                return self._lend(idle, Holding(site, sql), pinned=sql is None)
-        if self._closed:
-            raise disconnected()
         holding: Waiter | None = None
         slot: Slot[LinkT] | None = None
-        if again := (self._size < self._options.max_size and self._may_grow()):
-            self._size += 1
-            slot = await self._opened(deadline)
+        again = False
         while slot is None:
-            holding = await self._waiting.wait(site, sql, deadline, again=again)
-            # What is handed over is a connection, or None: the right to open one.
-            slot = holding.future.result() or await self._opened(deadline)
+            while self._idle and not self._queue:
+                idle = self._idle.pop()
+                if await self._is_fit(idle):
+                    return self._lend(idle, Holding(site, sql), pinned=sql is None)
+            if self._closed:
+                raise disconnected()
+            if self._size < self._options.max_size and self._may_grow():
+                self._size += 1
+                slot = await self._opened(deadline)
+            else:
+                holding = await self._waiting.wait(site, sql, deadline, again=again)
+                # What is handed over is a connection, or None: the right to open one.
+                slot = holding.future.result() or await self._opened(deadline)
             again = True
         if self._closed:
             self._drop(slot)

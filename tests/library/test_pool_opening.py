@@ -141,6 +141,21 @@ async def test_where_the_server_has_no_room_those_that_there_are_do(
     assert fake.counts(pool) == (1, 1, 0)
 
 
+async def test_one_that_came_back_before_the_server_said_so_is_taken_at_once(
+    fake: FakeServer,
+) -> None:
+    pool = await opened(fake, max_size=2)
+    (slot,) = await lent(pool, 1)
+    fake.gates["connect"] = asyncio.Event()
+    fake.errors["connect"] = [Full()]
+    task = asyncio.create_task(pool.acquire(here()))
+    await settled()
+    pool.give_back(slot)
+    fake.gates["connect"].set()
+    await settled()
+    assert task.result() is slot
+
+
 async def test_it_is_not_asked_again_for_everybody_but_after_a_while(
     fake: FakeServer, clock: Clock
 ) -> None:
