@@ -149,12 +149,13 @@ def test_a_service_with_more_to_do_than_may_wait_says_when_to_come_again(
     migrated_url: str, patience: Patience
 ) -> None:
     settings = Settings(database_url=f"{migrated_url}?max_size=1&max_waiting=1")
-    with TestClient(create_app(settings)) as client, ThreadPoolExecutor(2) as others:
+    app = create_app(settings)
+    with TestClient(app) as client, ThreadPoolExecutor(2) as others:
         with locked(migrated_url):
-            # One has the connection, another one waits for it.
             names = [{"name": "Ada"}, {"name": "Grace"}]
             answers = [others.submit(client.post, "/users", json=name) for name in names]
-            patience(lambda: client.get("/users/1").status_code == 503)
+            # One has the connection, the other one waits for it.
+            patience(lambda: app.state.users._database.statistics().waiting)
             response = client.get("/users")
             assert response.status_code == 503
             assert "more requests than can be served" in response.json()["detail"]
