@@ -6,7 +6,7 @@ import sys
 import warnings
 from typing import Any
 
-from databases.exceptions import StateError
+from databases.exceptions import StateError, TooManyRequests, explain
 from databases.pending import CallSite
 from databases.queries import Queries
 from databases.transaction import Transaction, TransactionStack
@@ -58,7 +58,11 @@ class Connection(Queries):
             async with self._entering:
                 if self._held is None:
                     backend = self._engine.backend("connection", self._site)
-                    self._held = await backend.acquire(self._site)
+                    try:
+                        self._held = await backend.acquire(self._site)
+                    except TooManyRequests as error:
+                        explain(error, self._site)
+                        raise
         self._depth += 1
         return self
 

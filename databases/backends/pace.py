@@ -17,6 +17,9 @@ _SHORTEST, _LONGEST = 1 / 30, 1 / 6
 loop that was busy for a moment does not look like a server that is slow, and it is over after the
 second, however few hand-overs there were."""
 
+SURE = 0.8
+"""The part of his time that somebody may have to wait by the present pace: a pace changes."""
+
 
 class Pace:
     """How long it takes from one hand-over to the next while somebody waits.

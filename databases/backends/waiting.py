@@ -10,7 +10,7 @@ import math
 from collections import OrderedDict
 from typing import Any
 
-from databases.backends.pace import Pace
+from databases.backends.pace import SURE, Pace
 from databases.exceptions import PoolDeadlock, PoolTimeout, TooManyRequests, disconnected
 from databases.holding import Holding, parent_in_group, present_deadline
 from databases.operations import waits
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 _LOOK_AGAIN = 1.0
 """Seconds between two looks at who waits for whom."""
-
-_SURE = 0.8
-"""The part of its time that a wait may take by the present pace: a pace changes."""
 
 _SAY_AGAIN = 0.1
 """Seconds after which it is put into words again who holds the connections: of those who are sent
@@ -195,7 +192,7 @@ class Waiting:
         now, own = self._loop.time(), present_deadline.get()
         left, pace = min(deadline, own) - now, self._pace.seconds(now)
         wait = ahead * pace
-        if wait and wait >= _SURE * left:
+        if wait and wait >= SURE * left:
             limit = "pool_timeout" if deadline <= own else "the timeout of the call"
             raise self._too_many(
                 f"they come back at {1 / pace:.3g} a second: it would take {wait:.1f} s, and "
@@ -205,7 +202,7 @@ class Waiting:
                 wait,
             )
         # Far from it, it is enough to look again once they are twice as many.
-        near = ahead * _SURE * left / wait / 2 if wait else math.inf
+        near = ahead * SURE * left / wait / 2 if wait else math.inf
         self._crowd = min(near, 2 * ahead, options.max_waiting or math.inf)
 
     def _too_many(self, why: str, advice: str, seconds: float = 1.0) -> TooManyRequests:

@@ -16,6 +16,7 @@ from databases.backends.pool import Pool
 from databases.holding import present_deadline
 from tests.library.fake_links import Clock, FakeLink, FakeServer, here, opened, settled
 from tests.library.kinds import NETWORK_ONLY, Kind
+from tests.library.places import until
 from tests.library.pools import is_whole, notes_of, sleeping
 
 
@@ -294,3 +295,21 @@ async def test_four_times_too_much_is_refused_and_the_rest_is_served(kind: Kind,
         assert "the timeout of the call is over in 0.2 s" in str(refused[0.2][0])
         assert "test_pool_shedding.py" in notes_of(refused[None][0])
         await is_whole(database)
+
+
+@NETWORK_ONLY
+async def test_a_transaction_that_is_refused_is_told_its_place(url: str) -> None:
+    async with Database(url, max_size=1, max_waiting=1) as database:
+
+        async def hold() -> None:
+            async with database.transaction():
+                await done.wait()
+
+        done = asyncio.Event()
+        tasks = [asyncio.create_task(hold()) for _ in range(2)]
+        await until(lambda: database.statistics().waiting)
+        with pytest.raises(exceptions.TooManyRequests) as caught:
+            await database.transaction().start()
+        assert "in test_a_transaction_that_is_refused" in notes_of(caught.value)
+        done.set()
+        await asyncio.gather(*tasks)
