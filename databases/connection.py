@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from databases.exceptions import StateError, UnknownOptionError
+from databases.exceptions import StateError, TooManyRequests, UnknownOptionError, explain
 from databases.queries import Queries
 from databases.routing import checked
 from databases.transaction import TransactionStack
@@ -65,7 +65,11 @@ class Connection(Queries, Transactional):
             async with self._entering:
                 if self._held is None:
                     backend = self._engine.backend("connection", self._site)
-                    self._held = await backend.acquire(self._site, readonly=readonly)
+                    try:
+                        self._held = await backend.acquire(self._site, readonly=readonly)
+                    except TooManyRequests as error:
+                        explain(error, self._site)
+                        raise
         self._depth += 1
         return self
 

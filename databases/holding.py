@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import math
 import time
 import weakref
 from typing import Any
@@ -21,6 +22,11 @@ present_request: contextvars.ContextVar[Request | None] = contextvars.ContextVar
     "databases.request", default=None
 )
 """The request of the web application that the present task answers, as far as it is watched."""
+
+present_deadline: contextvars.ContextVar[float] = contextvars.ContextVar(
+    "databases.deadline", default=math.inf
+)
+"""When the ``timeout`` of the present task's call is over, by the clock of its event loop."""
 
 
 class Holding:

@@ -6,9 +6,11 @@ It behaves like the coroutine that it stands for, and knows where it was made. S
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import linecache
+import math
 import os
 import sys
 import warnings
@@ -16,6 +18,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from databases.exceptions import ForgottenAwaitError, QueryTimeoutError, shortened
+from databases.holding import present_deadline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -287,7 +290,14 @@ async def limited(
     limit = asyncio.timeout(seconds)
     try:
         async with limit:
-            return await function(site, *arguments)
+            # Whoever has it wait for others can tell at once that it would be in vain.
+            before = present_deadline.set(limit.when() or math.inf)
+            try:
+                return await function(site, *arguments)
+            finally:
+                # The garbage collector ends abandoned tasks from within others.
+                with contextlib.suppress(ValueError):
+                    present_deadline.reset(before)
     except TimeoutError as error:
         if not limit.expired():
             raise

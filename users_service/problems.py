@@ -1,6 +1,8 @@
 """Errors as the API tells them: application/problem+json, RFC 9457."""
 
 import logging
+import math
+import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from http import HTTPStatus
@@ -14,9 +16,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.routing import Match
 
-from users_service.repository import Unavailable
+from users_service.repository import InDoubt, Overloaded, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
+
+# A server that is started again, or another one that takes its place, is there in a moment.
+SOON = {"Retry-After": "1"}
+
+_SECONDS_BETWEEN_LINES = 1
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +68,7 @@ def documented(instance: str, details: dict[int, str]) -> dict[int | str, dict[s
     return {
         status: {
             "description": HTTPStatus(status).phrase,
+            **({"headers": _RETRY_AFTER} if status == 503 else {}),
             "content": {
                 MEDIA_TYPE: {
                     "schema": {"$ref": f"#/components/schemas/{Problem.__name__}"},
@@ -79,6 +87,14 @@ def add_schemas(openapi: dict[str, Any]) -> None:
     schemas.update(schema.pop("$defs"))
     schemas[Problem.__name__] = schema
 
+
+_RETRY_AFTER = {
+    "Retry-After": {
+        "description": "When to ask again, in seconds; not there where that might do harm.",
+        "schema": {"type": "integer", "minimum": 1},
+        "example": 1,
+    }
+}
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
@@ -146,7 +162,41 @@ def _invalid_field(error: dict[str, Any]) -> dict[str, str]:
 async def _unavailable(request: Request, error: Exception) -> Response:
     # The log tells the operator why; the client learns nothing of the inside.
     logger.error("%s %s: %r", request.method, quote(request.scope["path"]), error)
-    return problem(request, 503, "The database cannot be used at the moment. Try again later.")
+    return problem(
+        request, 503, "The database cannot be used at the moment. Try again later.", headers=SOON
+    )
+
+
+async def _in_doubt(request: Request, error: Exception) -> Response:
+    logger.error("%s %s: %r", request.method, quote(request.scope["path"]), error)
+    return problem(
+        request,
+        503,
+        "The database went away at the last moment: it is not known whether this was done. "
+        "Look before you try again.",
+    )
+
+
+class _Refusals:
+    """Answers requests that are too many. There may be thousands a second: one line for all."""
+
+    def __init__(self) -> None:
+        self._since_line = 0
+        self._last_line = -math.inf
+
+    async def __call__(self, request: Request, error: Overloaded) -> Response:
+        """Say when to come again."""
+        self._since_line += 1
+        now = time.monotonic()
+        if now >= self._last_line + _SECONDS_BETWEEN_LINES:
+            logger.warning("Too many requests, %d more refused: %r", self._since_line, error)
+            self._since_line, self._last_line = 0, now
+        return problem(
+            request,
+            503,
+            "There are more requests than can be served at the moment. Try again later.",
+            headers={"Retry-After": str(max(1, math.ceil(error.retry_after)))},
+        )
 
 
 async def _bug(request: Request, error: Exception) -> Response:
@@ -158,5 +208,7 @@ HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, An
     HTTPException: _http_error,
     RequestValidationError: _invalid_request,
     Unavailable: _unavailable,
+    Overloaded: _Refusals(),
+    InDoubt: _in_doubt,
     Exception: _bug,
 }

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from databases import Database
-from databases.exceptions import DatabaseError, IntegrityError, TooManyRequests
+from databases.exceptions import CommitUnknown, DatabaseError, IntegrityError, TooManyRequests
 from users_service import names
 from users_service.models import Page, User
 from users_service.tables import users
@@ -16,8 +16,12 @@ _BY_ID = _LISTED.where(users.c.id == sa.bindparam("user_id"))
 # Nobody else can change this user until the transaction ends.
 _BY_ID_LOCKED = _BY_ID.with_for_update()
 
-# What any query may fail with, whatever the database.
+# What any query may fail with, whatever the database,
 Unavailable = DatabaseError
+# more often than can be served: it tells when to come again,
+Overloaded = TooManyRequests
+# and without anybody knowing whether it was done.
+InDoubt = CommitUnknown
 
 _SECONDS_TO_BE_READY = 5
 

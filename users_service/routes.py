@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 
 from users_service.models import MAX_ID, Health, NameGiven, Page, User
-from users_service.problems import documented
+from users_service.problems import SOON, documented
 from users_service.repository import NameTaken, NotReady, UserRepository
 from users_service.settings import MAX_PAGE_SIZE
 
@@ -162,7 +162,7 @@ async def ready(request: Request) -> Health:
         await _users(request).check()
     except NotReady as error:
         logger.error("Not ready: %r", error.__cause__)
-        raise HTTPException(503, str(error)) from error
+        raise HTTPException(503, str(error), SOON) from error
     return Health()
 
 

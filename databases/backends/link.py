@@ -149,6 +149,10 @@ class Driver(Protocol):
         """Whether the server said that it gave the statement up, along with the link."""
         ...
 
+    def is_full(self, error: BaseException) -> bool:
+        """Whether the server said that it has no room for another link."""
+        ...
+
     async def close(self) -> None:
         """Wait for what is done in the background, such as stopping a cancelled statement."""
         ...

@@ -110,7 +110,8 @@ class NetworkBackend:
         await self._driver.close()
 
     def _new_pool(self) -> Pool[Link]:
-        return Pool(self._hosts.connect, self._options, self._hosts.is_well, self.name)
+        hosts, is_full = self._hosts, self._driver.is_full
+        return Pool(hosts.connect, self._options, is_full, hosts.is_well, self.name)
 
     async def open_link(self) -> Link:
         """A connection beside those of the pool, the caller's to close."""

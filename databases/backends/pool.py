@@ -15,8 +15,8 @@ import weakref
 from typing import Any, Generic
 
 from databases.backends.slot import LinkT, Slot, free_name
-from databases.backends.sockets import has_news
-from databases.backends.waiting import Waiting
+from databases.backends.sockets import has_news, keep_alive
+from databases.backends.waiting import Waiter, Waiting
 from databases.exceptions import disconnected
 from databases.holding import Holding
 from databases.statistics import ConnectionState, Statistics, waiters
@@ -24,6 +24,7 @@ from databases.statistics import ConnectionState, Statistics, waiters
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Coroutine
+    from collections.abc import Set as AbstractSet
 
     from databases.backends.link import Link
     from databases.backends.pool_options import PoolOptions
@@ -48,12 +49,23 @@ async def _answers(link: Link) -> bool:
     return True
 
 
+_OPENING = 10.0
+"""Seconds that opening a connection may take at least, although whoever wanted it gives up sooner:
+somebody else will want it."""
+
+_FULL = 1.0
+"""Seconds after which a server that had no room for a connection more is asked again."""
+
+_NOBODY: frozenset[asyncio.Task[Any]] = frozenset()
+
+
 class Pool(Generic[LinkT]):
     """The connections of one database.
 
     Args:
         connect: opens a connection.
         options: how many, for how long.
+        is_full: whether an error of ``connect`` says that the server has no room for one more.
         is_well: asks the server of a connection for a sign of life, and whether it is the right one
             still.
         name: of the server, where the connections of several have to be told apart.
@@ -63,11 +75,13 @@ class Pool(Generic[LinkT]):
         self,
         connect: Callable[[], Awaitable[LinkT]],
         options: PoolOptions,
+        is_full: Callable[[BaseException], bool],
         is_well: Callable[[LinkT], Awaitable[bool]] = _answers,
         name: str = "",
     ) -> None:
         self._connect = connect
         self._options = options
+        self._is_full = is_full
         self._is_well = is_well
         self._prefix = f"{name}, " if name else ""
         self.loop = asyncio.get_running_loop()
@@ -84,18 +98,25 @@ class Pool(Generic[LinkT]):
         # Those that are being opened or closed at this moment count too.
         self._size = 0
         self._pinned = 0
-        self._opening: set[asyncio.Task[Slot[LinkT]]] = set()
+        self._opening: set[asyncio.Task[Slot[LinkT] | None]] = set()
         self._mending: set[asyncio.Task[None]] = set()
         self._closed = False
         self._shrinking: asyncio.TimerHandle | None = None
+        # Set while the server has no room for more: when it is asked again.
+        self._growing: asyncio.TimerHandle | None = None
         self._all_back: asyncio.Future[None] | None = None
 
     async def open(self) -> None:
-        """Open the first connections; where one fails, none stays open."""
+        """Open the first connections; where one fails, none stays open.
+
+        Fewer have to do where the server has no room for all of them.
+        """
         try:
             for _ in range(max(1, self._options.min_size)):
                 self._size += 1
                 slot = await self._opened()
+                if slot is None:
+                    break
                 self._next(slot)
         except asyncio.CancelledError:
             # Whoever connects may have waited long enough.
@@ -126,25 +147,32 @@ class Pool(Generic[LinkT]):
         Raises:
             PoolTimeout: where none came free in ``pool_timeout`` seconds.
             PoolDeadlock: where none can come free, because all wait for each other.
-            TooManyRequests: where ``max_waiting`` others wait already.
+            TooManyRequests: where none will be free in that time, or ``max_waiting`` others wait.
+            TimeoutError: where none could be opened in that time.
         """
-        while self._idle and not self._queue:
-            slot = self._idle.pop()
-            if await self._is_fit(slot):
-                return self._lend(slot, Holding(site, sql), pinned=sql is None)
-        if self._closed:
-            raise disconnected()
-        if self._size < self._options.max_size:
-            self._size += 1
-            slot = await self._opened()
-            return self._lend(slot, Holding(site, sql), pinned=sql is None)
-        waiter = await self._waiting.wait(site, sql)
-        # What is handed over is a connection, or None: the right to open one.
-        slot = waiter.future.result() or await self._opened()
+        deadline = self._now() + self._options.pool_timeout
+        holding: Waiter | None = None
+        slot: Slot[LinkT] | None = None
+        again = False
+        while slot is None:
+            while self._idle and not self._queue:
+                idle = self._idle.pop()
+                if await self._is_fit(idle):
+                    return self._lend(idle, Holding(site, sql), pinned=sql is None)
+            if self._closed:
+                raise disconnected()
+            if self._size < self._options.max_size and self._may_grow():
+                self._size += 1
+                slot = await self._opened(deadline)
+            else:
+                holding = await self._waiting.wait(site, sql, deadline, again=again)
+                # What is handed over is a connection, or None: the right to open one.
+                slot = holding.future.result() or await self._opened(deadline)
+            again = True
         if self._closed:
             self._drop(slot)
             raise disconnected()
-        return self._lend(slot, waiter, pinned=sql is None)
+        return self._lend(slot, holding or Holding(site, sql), pinned=sql is None)
 
     def give_back(self, slot: Slot[LinkT]) -> None:
         """Take a connection back whose session is as good as new."""
@@ -218,8 +246,9 @@ class Pool(Generic[LinkT]):
     def _stop_watching(self) -> None:
         if not self.loop.is_closed():
             self._waiting.close()
-        if self._shrinking is not None:
-            self._shrinking.cancel()
+        for timer in (self._shrinking, self._growing):
+            if timer is not None:
+                timer.cancel()
 
     def statistics(self) -> Statistics:
         """Which connections there are, who has them and who waits for one."""
@@ -247,42 +276,79 @@ class Pool(Generic[LinkT]):
             self._pinned += 1
         return slot
 
-    async def _opened(self) -> Slot[LinkT]:
+    def _may_grow(self) -> bool:
+        """Whether who finds none idle, and fewer than there may be, opens one himself."""
+        return not self._queue and (self._growing is None or not self._size)
+
+    async def _opened(self, deadline: float = math.inf) -> Slot[LinkT] | None:
         """Open a connection that is counted already.
 
-        Whoever wanted it may give up: it is opened all the same, and goes to the next one.
+        Whoever wanted it may give up, or have waited long enough: it is opened all the same, and
+        goes to the next one.
+
+        Returns:
+            The connection, or None where one of those that are there has to do.
         """
         opening = self.loop.create_task(self._open_one())
         self._opening.add(opening)
         opening.add_done_callback(self._opening.discard)
+        # Where nobody shall wait for others a connection may be opened all the same.
+        seconds = deadline - self._now() if self._options.pool_timeout else None
         try:
-            slot = await asyncio.shield(opening)
+            await asyncio.wait([opening], timeout=seconds)
         except asyncio.CancelledError:
-            if opening.cancelled():
-                raise disconnected() from None
             opening.add_done_callback(self._opened_in_vain)
             raise
-        if self._closed:
+        if not opening.done():
+            opening.add_done_callback(self._opened_in_vain)
+            raise _opens_too_slowly(self._options.pool_timeout)
+        if opening.cancelled():
+            raise disconnected()
+        slot = opening.result()
+        if self._closed and slot is not None:
             self._drop(slot)
             raise disconnected()
         return slot
 
-    async def _open_one(self) -> Slot[LinkT]:
+    async def _open_one(self) -> Slot[LinkT] | None:
+        limit = max(self._options.pool_timeout, _OPENING)
         try:
-            link = await self._connect()
-        except BaseException:
+            async with asyncio.timeout(limit) as within:
+                link = await self._connect()
+        except BaseException as error:
+            if self._size > 1 and self._is_full(error):
+                # Rather one of the others in a while than none.
+                self._size -= 1
+                if self._growing is None:
+                    self._growing = self.loop.call_later(_FULL, self._grow)
+                return None
             self._uncount()
+            if within.expired():
+                raise _opens_too_slowly(limit) from None
             raise
+        keep_alive(link.fileno())
         lifetime = self._options.max_lifetime
         # Those opened together must not be closed together.
         expires = self._now() + lifetime * random.uniform(0.9, 1.0)
         slot = Slot(link, expires, free_name(self._slots, self._prefix))
         self._slots.add(slot)
+        self._grow()
         return slot
 
-    def _opened_in_vain(self, opening: asyncio.Task[Slot[LinkT]]) -> None:
+    def _grow(self) -> None:
+        """Let whoever waits open a connection more: the server may have room for it again."""
+        if self._growing is not None:
+            self._growing.cancel()
+            self._growing = None
+        if self._queue and self._size < self._options.max_size:
+            self._size += 1
+            self._uncount()
+
+    def _opened_in_vain(self, opening: asyncio.Task[Slot[LinkT] | None]) -> None:
         if not opening.cancelled() and opening.exception() is None:
-            self._next(opening.result())
+            slot = opening.result()
+            if slot is not None:
+                self._next(slot)
 
     async def _is_fit(self, slot: Slot[LinkT]) -> bool:
         """Whether an idle connection can be lent to the present task; it is gone where not."""
@@ -294,18 +360,17 @@ class Pool(Generic[LinkT]):
         fit = not (link.is_closed() or (idle > _LOOKED_AT and has_news(link.fileno())))
         if fit and (idle > _TRUSTED or others):
             try:
-                async with asyncio.timeout(_ANSWERING):
+                async with asyncio.timeout(
+                    min(_ANSWERING, self._options.pool_timeout or _ANSWERING)
+                ):
                     if others:
                         await link.reset()
                         slot.tenant = None
                     else:
                         fit = await self._is_well(link)
             except TimeoutError:
-                # Those that are idle for longer got lost with it. To find that out for each of them
-                # would take as long again.
                 fit = False
-                while self._idle:
-                    self._abandon(self._idle.pop())
+                self._give_up_stale()
             except Exception:
                 fit = False
             except BaseException:
@@ -313,11 +378,16 @@ class Pool(Generic[LinkT]):
                 raise
         if fit and not self._closed:
             return True
-        self._abandon(slot)
+        self._give_up(slot)
         return False
 
-    def _abandon(self, slot: Slot[LinkT]) -> None:
-        """Close one without a goodbye, which it may never answer: others want its place."""
+    def _give_up_stale(self) -> None:
+        """Give up what has been idle for long: there is no time to ask one after the other."""
+        while self._idle and self._now() - self._idle[0].idle_since > _TRUSTED:
+            self._give_up(self._idle.pop(0))
+
+    def _give_up(self, slot: Slot[LinkT]) -> None:
+        # It is not told goodbye, which it may never answer: others wait for its place.
         self._slots.discard(slot)
         slot.link.terminate()
         self._uncount()
@@ -371,15 +441,17 @@ class Pool(Generic[LinkT]):
         else:
             self._next(slot)
 
-    def _stuck(self, waiting: Collection[asyncio.Task[Any] | None]) -> set[asyncio.Task[Any]]:
+    def _stuck(
+        self, waiting: Collection[asyncio.Task[Any] | None]
+    ) -> AbstractSet[asyncio.Task[Any]]:
         """Where all connections are held by tasks that wait, or await one that does: those."""
-        stuck: set[asyncio.Task[Any]] = set()
         if self._pinned < self._size:
-            return stuck
+            return _NOBODY
+        stuck: set[asyncio.Task[Any]] = set()
         for slot in self._slots:
             task = None if slot.holding is None else slot.holding.waits_for(waiting)
             if task is None:
-                return set()
+                return _NOBODY
             stuck.add(task)
         return stuck
 
@@ -391,7 +463,8 @@ class Pool(Generic[LinkT]):
         more = f"\nand {len(held) - 10} more" if len(held) > 10 else ""
         busy = self._size - len(held)
         opening = f"\n{busy} more are being opened or reset" if busy else ""
-        return "Held by " + "\n        ".join(held[:10]) + more + opening
+        full = "\nThe server has no room for more at the moment" if self._growing else ""
+        return "Held by " + "\n        ".join(held[:10]) + more + opening + full
 
     # Taking leave.
 
@@ -433,3 +506,7 @@ class Pool(Generic[LinkT]):
         task = self.loop.create_task(work)
         self._mending.add(task)
         task.add_done_callback(self._mending.discard)
+
+
+def _opens_too_slowly(seconds: float) -> TimeoutError:
+    return TimeoutError(f"A connection could not be opened within {seconds:g} s")

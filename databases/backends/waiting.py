@@ -1,24 +1,34 @@
-"""Those who wait for a connection of a full pool: first come, first served, and not for ever."""
+"""Those who wait for a connection of a full pool: first come, first served, and not for ever.
+
+Who could not be served in the time that he may wait is sent away when he comes.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import collections
+import math
+from collections import OrderedDict
 from typing import Any
 
+from databases.backends.pace import SURE, Pace
 from databases.exceptions import PoolDeadlock, PoolTimeout, TooManyRequests, disconnected
-from databases.holding import Holding, parent_in_group
+from databases.holding import Holding, parent_in_group, present_deadline
 from databases.operations import waits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from collections.abc import Set as AbstractSet
 
     from databases.backends.pool_options import PoolOptions
     from databases.pending import CallSite
 
 _LOOK_AGAIN = 1.0
 """Seconds between two looks at who waits for whom."""
+
+_SAY_AGAIN = 0.1
+"""Seconds after which it is put into words again who holds the connections: of those who are sent
+away there may be thousands a second."""
 
 
 class Waiter(Holding):
@@ -64,7 +74,7 @@ class Waiting:
         options: PoolOptions,
         loop: asyncio.AbstractEventLoop,
         take_back: Callable[[Any], None],
-        stuck: Callable[[Collection[asyncio.Task[Any] | None]], set[asyncio.Task[Any]]],
+        stuck: Callable[[Collection[asyncio.Task[Any] | None]], AbstractSet[asyncio.Task[Any]]],
         held: Callable[[], list[Holding]],
         holders: Callable[[], str],
     ) -> None:
@@ -76,31 +86,49 @@ class Waiting:
         self._stuck = stuck
         self._held = held
         self._holders = holders
-        self.queue: collections.deque[Waiter] = collections.deque()
-        """Those who wait; the longest first."""
+        self.queue: OrderedDict[Waiter, None] = OrderedDict()
+        """Those who wait; the longest first. Whoever gives up leaves at once, wherever he is."""
+        self._pace = Pace(options.max_size, options.pool_timeout)
+        # So many may wait without a closer look, which takes a while.
+        self._few = min(options.max_size, options.max_waiting or options.max_size)
+        self._crowd: float = self._few
         self._tasks: set[asyncio.Task[Any] | None] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._said, self._said_at = "", -math.inf
 
-    async def wait(self, site: CallSite, sql: str | None) -> Waiter:
+    async def wait(
+        self, site: CallSite, sql: str | None, deadline: float, *, again: bool = False
+    ) -> Waiter:
         """Wait until something is handed over; it is the result of the waiter's future.
 
+        Args:
+            site: where in the user's code it was asked for.
+            sql: the statement that it is for.
+            deadline: how long to wait, by the clock of the event loop.
+            again: whether what was handed over was of no use: it is still the same one's turn.
+
         Raises:
-            PoolTimeout: where nothing was in ``pool_timeout`` seconds.
+            PoolTimeout: where nothing was by then.
             PoolDeadlock: where nothing can be.
-            TooManyRequests: where ``max_waiting`` others wait already.
+            TooManyRequests: where that can be told in advance, or ``max_waiting`` others wait.
         """
-        options, queue, task = self._options, self.queue, asyncio.current_task()
-        if options.max_waiting and len(queue) >= options.max_waiting:
-            raise self._too_many()
+        queue, task = self.queue, asyncio.current_task()
+        if not queue:
+            self._pace.begin(self._loop.time())
+            self._crowd = self._few
+        elif (len(queue) >= self._crowd or present_deadline.get() < deadline) and not again:
+            self._admit(deadline)
         future = self._loop.create_future()
-        waiter = Waiter(site, sql, task, future, self._loop.time() + options.pool_timeout)
+        waiter = Waiter(site, sql, task, future, deadline)
         # Who awaits a group of tasks waits for what they wait for.
         tasks = {task, None if task is None else parent_in_group(task)}
         self._tasks |= tasks
         try:
             if not tasks.isdisjoint(self._stuck(self._tasks)):
                 raise self._deadlock(waiter)
-            queue.append(waiter)
+            queue[waiter] = None
+            if again:
+                queue.move_to_end(waiter, last=False)
             waits(self.what, self._held)
             if self._timer is None:
                 self._watch()
@@ -109,8 +137,7 @@ class Waiting:
             except asyncio.CancelledError:
                 if not future.cancelled() and future.exception() is None:
                     self._take_back(future.result())
-                elif waiter in queue:
-                    queue.remove(waiter)
+                queue.pop(waiter, None)
                 raise
             waiter.started()
             return waiter
@@ -121,8 +148,9 @@ class Waiting:
         """Hand something to whoever waits longest; False where nobody waits."""
         queue = self.queue
         while queue:
-            future = queue.popleft().future
+            future = queue.popitem(last=False)[0].future
             if not future.done():
+                self._pace.handed += 1
                 future.set_result(something)
                 return True
         return False
@@ -132,40 +160,71 @@ class Waiting:
         if self._timer is not None:
             self._timer.cancel()
         while self.queue:
-            self._fail(self.queue.popleft(), disconnected())
+            self._fail(next(iter(self.queue)), disconnected())
 
     def _watch(self) -> None:
         """Look after those who wait, for as long as anybody does."""
         self._timer = None
         queue, now = self.queue, self._loop.time()
-        while queue and queue[0].deadline <= now:
-            waiter = queue.popleft()
-            self._fail(waiter, self._timeout(waiter))
+        self._crowd = self._few
+        self._pace.seconds(now)
+        while queue and (first := next(iter(queue))).deadline <= now:
+            self._fail(first, self._timeout(first))
         stuck = self._stuck(self._tasks) if queue else ()
         for waiter in [waiter for waiter in queue if waiter.task in stuck][-1:]:
-            queue.remove(waiter)
             self._fail(waiter, self._deadlock(waiter))
         if queue:
-            delay = min(_LOOK_AGAIN, queue[0].deadline - now)
+            delay = min(_LOOK_AGAIN, next(iter(queue)).deadline - now)
             self._timer = self._loop.call_later(delay, self._watch)
 
     def _fail(self, waiter: Waiter, error: Exception) -> None:
+        del self.queue[waiter]
         if not waiter.future.done():
             waiter.future.set_exception(error)
 
-    def _too_many(self) -> TooManyRequests:
-        options = self._options
+    def _admit(self, deadline: float) -> None:
+        """Send away who comes when too many wait, or as many as cannot be served in time."""
+        options, ahead = self._options, len(self.queue)
+        if options.max_waiting and ahead >= options.max_waiting:
+            raise self._too_many(f"max_waiting is {options.max_waiting}", "raise max_waiting")
+        if ahead < options.max_size:
+            return
+        now, own = self._loop.time(), present_deadline.get()
+        left, pace = min(deadline, own) - now, self._pace.seconds(now)
+        wait = ahead * pace
+        if wait and wait >= SURE * left:
+            limit = "pool_timeout" if deadline <= own else "the timeout of the call"
+            raise self._too_many(
+                f"they come back at {1 / pace:.3g} a second: it would take {wait:.1f} s, and "
+                f"{limit} is over in {max(0, left):.1f} s",
+                "hold connections for a shorter time, or allow more: "
+                f"max_size={options.max_size * 2}",
+                wait,
+            )
+        # Far from it, it is enough to look again once they are twice as many.
+        near = ahead * SURE * left / wait / 2 if wait else math.inf
+        self._crowd = min(near, 2 * ahead, options.max_waiting or math.inf)
+
+    def _too_many(self, why: str, advice: str, seconds: float = 1.0) -> TooManyRequests:
+        later = f"Answer such requests later (503 with Retry-After: {math.ceil(seconds)})"
         return TooManyRequests(
-            f"{len(self.queue)} others wait for one of {options.max_size} connections already, "
-            f"and max_waiting is {options.max_waiting}. Answer such requests later (503), or raise "
-            f"max_waiting.\n{self._holders()}"
+            f"{len(self.queue)} others wait for {self.what} already, and {why}. {later}, {advice}."
+            f"\n{self._who()}",
+            seconds,
         )
+
+    def _who(self) -> str:
+        """Who holds the connections, a moment ago at most."""
+        now = self._loop.time()
+        if now >= self._said_at + _SAY_AGAIN:
+            self._said, self._said_at = self._holders(), now
+        return self._said
 
     def _timeout(self, waiting: Waiter) -> PoolTimeout:
         options = self._options
         return PoolTimeout(
             f"Waited {options.pool_timeout:g} s for one of {options.max_size} connections, at\n"
-            f"  {waiting.site}\n{self._holders()}\n"
+            f"  {waiting.site}\n{self._who()}\n"
             "Hold connections for a shorter time (no slow calls inside connection(), "
             f"transaction() and iterate()), or allow more: max_size={options.max_size * 2}"
         )

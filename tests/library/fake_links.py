@@ -35,6 +35,10 @@ class Ended(Exception):
     """The server said that it ended the session, and what was run on it."""
 
 
+class Full(Exception):
+    """The server has no room for a connection more."""
+
+
 @dataclass
 class FakeOptions:
     """The options of a backend that has no more than those of its pool."""
@@ -192,11 +196,14 @@ class FakeServer:
     def is_undone(self, error: BaseException) -> bool:
         return isinstance(error, Ended)
 
+    def is_full(self, error: BaseException) -> bool:
+        return isinstance(error, Full)
+
     async def close(self) -> None:
         pass
 
     def pool(self, **options: Any) -> Pool[FakeLink]:
-        return Pool(self.connect, PoolOptions.take(options))
+        return Pool(self.connect, PoolOptions.take(options), self.is_full)
 
     def counts(self, pool: Pool[FakeLink]) -> tuple[int, int, int]:
         """How many connections the pool counts, keeps idle, and has lent; all of them its own."""
@@ -224,8 +231,11 @@ class Clock:
     def __exit__(self, *_: object) -> None:
         self._loop.time = self._time  # type: ignore[method-assign]
 
-    async def forward(self, seconds: float) -> None:
+    def ahead(self, seconds: float) -> None:
         self._ahead += seconds
+
+    async def forward(self, seconds: float) -> None:
+        self.ahead(seconds)
         await settled()
 
 

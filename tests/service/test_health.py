@@ -25,6 +25,7 @@ def unready(client: TestClient) -> str:
     response = client.get("/health/ready")
     assert response.status_code == 503
     assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["retry-after"] == "1"
     reason: str = response.json()["detail"]
     return reason
 
@@ -41,6 +42,7 @@ def assert_of_no_use(client: TestClient) -> None:
     ):
         assert response.status_code == 503
         assert response.headers["content-type"] == "application/problem+json"
+        assert response.headers["retry-after"] == "1"
 
 
 def test_a_service_without_its_table_is_not_ready(

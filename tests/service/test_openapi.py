@@ -81,6 +81,14 @@ def test_every_error_is_a_problem(operations: list[Operation]) -> None:
             assert media["schema"] == {"$ref": "#/components/schemas/Problem"}
 
 
+def test_a_database_that_cannot_be_used_is_a_problem_that_passes(
+    operations: list[Operation],
+) -> None:
+    for _, path, operation in operations:
+        if path != "/health/live":
+            assert list(operation["responses"]["503"]["headers"]) == ["Retry-After"]
+
+
 def test_the_description_is_served_as_it_is_held(app: FastAPI) -> None:
     served = TestClient(app).get("/openapi.json").json()
     assert served == app.openapi()

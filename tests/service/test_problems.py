@@ -1,5 +1,6 @@
 """Errors, as the API tells them."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from starlette.responses import Response
 from starlette.testclient import TestClient
 
+from databases.exceptions import CommitUnknown, TooManyRequests
 from users_service.body_limit import MAX_BODY_SIZE
 
 # Nothing here is a matter of the database.
@@ -96,6 +98,55 @@ def test_too_large_a_body_is_a_problem_announced_or_not(client: TestClient) -> N
 
     problem(client.post("/users", content=b" " * (MAX_BODY_SIZE + 1), headers=JSON), 413)
     problem(client.post("/users", content=in_pieces(), headers=JSON), 413)
+
+
+class Failing:
+    """Users who cannot be had."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    async def get(self, user_id: int) -> Response:
+        raise self.error
+
+    async def add(self, name: str) -> Response:
+        raise self.error
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.0, "1"), (0.02, "1"), (1.0, "1"), (24.1, "25")])
+def test_a_request_too_many_is_told_when_to_come_again(
+    client: TestClient, seconds: float, said: str
+) -> None:
+    error = TooManyRequests("80 others wait for one of 10 connections", seconds)
+    client.app.state.users = Failing(error)  # type: ignore[attr-defined]
+    response = client.get("/users/1")
+    assert "more requests than can be served" in problem(response, 503)["detail"]
+    assert "connections" not in response.text
+    assert response.headers["retry-after"] == said
+
+
+def test_of_requests_too_many_the_log_has_one_line_a_second(
+    client: TestClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic() + 1000
+    monkeypatch.setattr("users_service.problems.time.monotonic", lambda: now)
+    client.app.state.users = Failing(TooManyRequests("who\nholds them"))  # type: ignore[attr-defined]
+    for _ in range(50):
+        client.get("/users/1")
+    now += 1.5
+    client.get("/users/1")
+    lines = [each for each in caplog.records if each.name == "users_service.problems"]
+    assert [each.levelname for each in lines] == ["WARNING", "WARNING"]
+    assert lines[-1].getMessage() == (
+        "Too many requests, 50 more refused: TooManyRequests('who\\nholds them')"
+    )
+
+
+def test_of_what_may_have_been_done_nobody_is_told_to_try_again(client: TestClient) -> None:
+    client.app.state.users = Failing(CommitUnknown("gone"))  # type: ignore[attr-defined]
+    response = client.post("/users", json={"name": "Ada"})
+    assert "not known whether this was done" in problem(response, 503)["detail"]
+    assert "retry-after" not in response.headers
 
 
 def test_a_bug_is_a_problem_that_tells_nothing_of_the_inside(client: TestClient) -> None:

@@ -142,3 +142,23 @@ def test_a_service_whose_connections_are_all_in_use_says_so_and_recovers(
         assert [answer.status_code for answer in answers] == [201, 201]
         assert client.get("/health/ready").status_code == 200
         assert len(client.get("/users").json()["users"]) == 2
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_a_service_with_more_to_do_than_may_wait_says_when_to_come_again(
+    migrated_url: str, patience: Patience
+) -> None:
+    settings = Settings(database_url=f"{migrated_url}?max_size=1&max_waiting=1")
+    app = create_app(settings)
+    with TestClient(app) as client, ThreadPoolExecutor(2) as others:
+        with locked(migrated_url):
+            names = [{"name": "Ada"}, {"name": "Grace"}]
+            answers = [others.submit(client.post, "/users", json=name) for name in names]
+            # One has the connection, the other one waits for it.
+            patience(lambda: app.state.users._database.statistics().waiting)
+            response = client.get("/users")
+            assert response.status_code == 503
+            assert "more requests than can be served" in response.json()["detail"]
+            assert response.headers["retry-after"] == "1"
+        assert [answer.result().status_code for answer in answers] == [201, 201]
+        assert len(client.get("/users").json()["users"]) == 2

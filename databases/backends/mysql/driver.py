@@ -133,6 +133,10 @@ class MySQLDriver:
         """The server does not say whether it had done the statement."""
         return False
 
+    def is_full(self, error: BaseException) -> bool:
+        """Whether the server has no room for another connection."""
+        return isinstance(error, self._error) and faults.code_of(error) in faults.FULL
+
     async def close(self) -> None:
         """Wait until statements that were given up have been stopped."""
         await self.stopped(_KILLING)

@@ -26,6 +26,9 @@ DEADLOCK = 1213
 GONE = 2006
 NO_TLS = 2026
 
+FULL = frozenset({1040, 1203, 1226})
+"""The server, or what it grants to this user, has no room for another connection."""
+
 BROKEN = frozenset({1053, 1927, GONE, 2013, 2055, 3169, 4031})
 """Codes after which a connection is of no use: the server stops, the connection was killed, gone,
 lost, or idle for too long. Source: MySQL's and MariaDB's lists of error codes."""

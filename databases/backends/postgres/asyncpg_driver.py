@@ -13,7 +13,13 @@ from databases.backends.cursors import FetchedCursor
 from databases.backends.link import Role
 from databases.backends.postgres import sql
 from databases.backends.postgres.cursors import PostgresCursor
-from databases.backends.postgres.faults import READ_ONLY, SHUT_DOWN, adopted_by_state, unreachable
+from databases.backends.postgres.faults import (
+    READ_ONLY,
+    SHUT_DOWN,
+    adopted_by_state,
+    is_full,
+    unreachable,
+)
 from databases.backends.postgres.json_text import decode_in_core, decoded
 from databases.backends.postgres.rows import PostgresRecord
 from databases.backends.sockets import has_news, read_less_at_once, shut
@@ -106,6 +112,10 @@ class Driver:
         """Whether the server ended the session before the statement was done."""
         causes = (error, error.__cause__)
         return any(getattr(cause, "sqlstate", None) in SHUT_DOWN for cause in causes)
+
+    def is_full(self, error: BaseException) -> bool:
+        """Whether the server has no room for another connection."""
+        return isinstance(error, asyncpg.PostgresError) and is_full(error, error.sqlstate)
 
     async def close(self) -> None:
         """Nothing is done in the background: asyncpg itself waits for what is cancelled."""

@@ -62,6 +62,11 @@ is committed, or not at all."""
 READ_ONLY = "25006"
 """What a replica says to who would write, and a primary that was made one."""
 
+FULL = "53300"
+
+_FULL_POOLER = "no more connections allowed"
+"""pgbouncer's max_client_conn is reached; it has no SQLSTATE of its own for that."""
+
 _LOST = ("57P03", "57P04", "57P05", "25P03", "25P04")
 """The other words with which a server lets nobody in, or ends a session: it starts, the database is
 dropped, a session or a transaction takes too long."""
@@ -116,6 +121,11 @@ def adopted_by_state(
     elif state in _ADVICE:
         error.add_note(_ADVICE[state])
     return error
+
+
+def is_full(error: BaseException, sqlstate: str | None) -> bool:
+    """Whether the server, or a pooler in front of it, has no room for another connection."""
+    return sqlstate == FULL or _FULL_POOLER in str(error)
 
 
 def unreachable(

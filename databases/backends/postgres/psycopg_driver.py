@@ -19,7 +19,13 @@ from databases.backends.cursors import FetchedCursor
 from databases.backends.link import Role
 from databases.backends.postgres import sql
 from databases.backends.postgres.cursors import PostgresCursor
-from databases.backends.postgres.faults import READ_ONLY, SHUT_DOWN, adopted_by_state, unreachable
+from databases.backends.postgres.faults import (
+    READ_ONLY,
+    SHUT_DOWN,
+    adopted_by_state,
+    is_full,
+    unreachable,
+)
 from databases.backends.postgres.json_text import decode_in_core, decoded
 from databases.backends.postgres.psycopg_connection import STOPPING, Background, Connection
 from databases.backends.sockets import has_news
@@ -129,6 +135,8 @@ class Driver:
         readonly: bool = False,
     ) -> BaseException:
         """Make an error of psycopg ours as well."""
+        if isinstance(error, OSError):
+            return unreachable(error, self.options, lost)
         if not isinstance(error, psycopg.Error):
             return error
         # Only what it would be pickled with stays: the connection knows the password.
@@ -147,6 +155,10 @@ class Driver:
     def is_undone(self, error: BaseException) -> bool:
         """Whether the server ended the session before the statement was done."""
         return isinstance(error, psycopg.Error) and error.sqlstate in SHUT_DOWN
+
+    def is_full(self, error: BaseException) -> bool:
+        """Whether the server has no room for another connection."""
+        return isinstance(error, psycopg.Error) and is_full(error, _state_of_refusal(str(error)))
 
     async def close(self) -> None:
         """Wait until what was to be stopped has stopped."""

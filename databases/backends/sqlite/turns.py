@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
+import time
 from collections import deque
 
+from databases.backends.pace import SURE, Pace
 from databases.backends.sqlite.faults import LockedError
-from databases.exceptions import StateError, disconnected
+from databases.exceptions import StateError, TooManyRequests, disconnected
 from databases.holding import Holding
 from databases.operations import running_loop, waits
 
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 
 WRITER = "the turn to write to SQLite"
 """What is waited for, in words."""
+
+_CROWD = 10
+"""So many may wait before it is asked how long the next one would."""
 
 _AWAITED_INSIDE = """\
 This would wait for ever: the transaction that holds SQLite's only writer, begun at
@@ -106,6 +112,7 @@ class Turns:
         self._guard = threading.Lock()
         self._holder: Turn | None = None
         self._waiting: deque[Turn] = deque()
+        self._pace = Pace(1, timeout)
         # Given back, but not worked off yet.
         self._returned: deque[Turn] = deque()
         self._closed = False
@@ -132,6 +139,7 @@ class Turns:
 
         Raises:
             WaitTimeoutError: after ``timeout`` seconds; the message names the holder.
+            TooManyRequests: where that can be told in advance.
             StateError: where the task would wait for itself.
         """
         turn = Turn(site)
@@ -142,7 +150,8 @@ class Turns:
                     self._holder = turn
                 else:
                     waiter = self._wait_in_line(turn)
-                    self._waiting.append(turn)
+                    self._admit(site)
+                    self._append(turn)
                     if self._holder is self._open:
                         # It would never end if statements went on joining it.
                         self._open = None
@@ -171,7 +180,7 @@ class Turns:
                         self._holder = turn
                     else:
                         waiter = self._wait_in_line(turn)
-                        self._waiting.append(turn)
+                        self._append(turn)
                     self._open = turn
                 elif turn is not self._holder:
                     waiter = self._wait_in_line(turn)
@@ -223,8 +232,35 @@ class Turns:
             following = self._waiting.popleft()
             if following.wake():
                 self._holder = following
+                self._pace.handed += 1
             if following is self._open and (self._waiting or self._holder is None):
                 self._open = None
+
+    def _append(self, turn: Turn) -> None:
+        if not self._waiting:
+            self._pace.begin(time.monotonic())
+        self._waiting.append(turn)
+
+    def _admit(self, site: CallSite) -> None:
+        """Send a transaction away whose turn would not come in time.
+
+        Single statements are always let in: however many they are, they share a turn.
+        """
+        ahead = len(self._waiting)
+        if ahead < _CROWD:
+            return
+        pace = self._pace.seconds(time.monotonic())
+        wait = ahead * pace
+        if wait <= SURE * self._timeout:
+            return
+        raise TooManyRequests(
+            f"{ahead} others wait for {WRITER} already, and {1 / pace:.3g} turns end a second: it "
+            f"would take {wait:.1f} s, and timeout is {self._timeout:g} s. Asked for at\n  {site}\n"
+            f"SQLite's writer is held by {self._holder}\nAnswer such requests later (503 with "
+            f"Retry-After: {math.ceil(wait)}), make transactions shorter (await nothing slow "
+            "inside them), or wait longer: sqlite:///...?timeout=60",
+            wait,
+        )
 
     def _wait_in_line(self, turn: Turn) -> asyncio.Future[None]:
         assert self._holder is not None
