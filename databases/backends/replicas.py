@@ -85,13 +85,14 @@ class Server:
         if link is not None:
             link.terminate()
 
-    def stop(self) -> list[asyncio.Task[Sight | None]]:
-        """Give up what is under way, and return it."""
-        tasks = [task for task in (self._asking, self._next) if task is not None]
-        for task in tasks:
-            task.cancel()
-        self.close()
-        return tasks
+    async def stop(self) -> None:
+        """Let what is under way come to its end."""
+        if looks := [task for task in (self._asking, self._next) if task is not None]:
+            # Cancelled at once, it could leave a session open on the server.
+            await asyncio.wait(looks, timeout=_PATIENCE)
+            for task in looks:
+                task.cancel()
+            await asyncio.wait(looks)
 
 
 class Replica(Server):
@@ -132,6 +133,7 @@ class Replicas:
         self._first: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped = False
         self._turn = 0
 
     @property
@@ -146,6 +148,8 @@ class Replicas:
             required: the position that it has to have come to.
         """
         first = self._begun()
+        if first is None:
+            return None
         if not first.done():
             await asyncio.wait([first], timeout=_PATIENCE)
         usable = [replica for replica in self.all if self._is_usable(replica)]
@@ -163,7 +167,8 @@ class Replicas:
 
     async def written(self) -> Position | None:
         """A position that covers all that was written on the primary; None if it is not known."""
-        self._begun()
+        if self._begun() is None:
+            return None
         seen = await self.primary.look()
         return None if seen is None else seen.written
 
@@ -171,33 +176,45 @@ class Replicas:
         """Read from it no more until it is seen to be well again."""
         replica.sight = None
 
+    def start(self) -> None:
+        """Look after them as soon as somebody reads from them."""
+        self._stopped = False
+
     async def stop(self) -> None:
         """Look after them no longer."""
+        self._stopped = True
         self._loop, loop = None, self._loop
-        tasks: list[asyncio.Task[Any]] = [
-            task for task in (self._first, self._watching) if task is not None
-        ]
+        tasks = [task for task in (self._first, self._watching) if task is not None]
         self._first = self._watching = None
-        for task in tasks:
-            task.cancel()
-        for server in (self.primary, *self.all):
-            tasks += server.stop()
-        if tasks and loop is asyncio.get_running_loop():
+        servers = (self.primary, *self.all)
+        if loop is asyncio.get_running_loop():
+            for task in tasks:
+                task.cancel()
             await asyncio.wait(tasks)
+            await asyncio.gather(*[server.stop() for server in servers])
+        for server in servers:
+            server.close()
 
     def __del__(self) -> None:
         # The Database was dropped without having been disconnected.
         for server in (self.primary, *self.all):
             server.close()
 
-    def _begun(self) -> asyncio.Task[None]:
-        """Look after them from now on, in the running event loop; the first look."""
+    def _begun(self) -> asyncio.Task[None] | None:
+        """Look after them from now on, in the running event loop; the first look.
+
+        None where the database was disconnected while somebody was about to read.
+        """
+        if self._stopped:
+            return None
         loop = asyncio.get_running_loop()
         if self._loop is loop and self._first is not None:
             return self._first
         self._loop = loop
         self._history.clear()
         # What belonged to another event loop has ended with it.
+        for server in (self.primary, *self.all):
+            server.close()
         self.primary = Server(self.primary.backend, caught_up=True)
         self.all = [Replica(replica.backend) for replica in self.all]
         self._first = _start(self._look())

@@ -63,6 +63,7 @@ class ReplicatedBackend:
         await self.primary.connect()
         for replica in self._replicas.all:
             replica.backend.connect_later()
+        self._replicas.start()
 
     async def disconnect(self, grace: float) -> None:
         """Refuse new work, let what is under way finish for ``grace`` seconds, close everything."""

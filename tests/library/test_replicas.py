@@ -523,6 +523,24 @@ async def test_nothing_is_opened_before_it_is_used_and_everything_is_closed(
     await until(lambda: not any(sessions(node) for node in nodes.nodes))
 
 
+async def test_what_reads_while_it_is_disconnected_opens_nothing_again(
+    make: Callable[..., Database], nodes: ReplicatedPostgreSQL
+) -> None:
+    database = make()
+    tasks = asyncio.all_tasks()
+    for steps in range(12):
+        await database.connect()
+        await database.execute(INSERT)
+        reads = [asyncio.create_task(where(database, prefer="replica")) for _ in range(3)]
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await asyncio.sleep(steps / 1000)
+        await database.disconnect()
+        for result in await asyncio.gather(*reads, return_exceptions=True):
+            assert isinstance(result, int | exceptions.DatabaseError)
+        await until(lambda: asyncio.all_tasks() == tasks)
+
+
 async def test_what_is_watched_says_which_server_answered(
     database: Database, replicas: set[int]
 ) -> None:
@@ -574,7 +592,7 @@ async def test_it_can_be_connected_again_in_another_event_loop(
     async def use() -> None:
         for _ in range(2):
             async with database:
-                assert await where(database, prefer="replica") in replicas
+                assert await apart(where(database, prefer="replica")) in replicas
                 await database.execute(INSERT)
 
     await use()
