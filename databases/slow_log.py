@@ -90,6 +90,7 @@ class _Held:
         self.timer = timer
         self.told = False
         self.does(acquired)
+        self.began = self.since
 
     def does(self, step: Step) -> None:
         """It does something else now.
@@ -97,7 +98,9 @@ class _Held:
         The step itself is not kept: the frames of its error may hold the connection, and would
         never let it go.
         """
-        self.kind, self.sql, self.since, self.on = step.kind, step.sql, step.time, step.connection
+        self.kind, self.sql, self.on = step.kind, step.sql, step.connection
+        # Not the time of day, which somebody may set.
+        self.since = time.perf_counter()
 
 
 class _Log:
@@ -174,8 +177,8 @@ class _Log:
         if held is None or database is None or database._shared is not None:
             return
         held.told = True
-        now = time.time()
-        seconds, activity = now - held.acquired.time, _ACTIVITY.get(held.kind, "idle")
+        now = time.perf_counter()
+        seconds, activity = now - held.began, _ACTIVITY.get(held.kind, "idle")
         self._warn(
             "connection held",
             f"Connection held for {seconds:.1f} s and not given back "

@@ -69,10 +69,24 @@ class Steps:
         """The numbers of the operations to come."""
         self._leases = itertools.count(1)
         self._subscriptions = itertools.count(1)
+        self._requests = 0
         self._subscribers: dict[int, tuple[Subscriber, QuerySubscriber | None]] = {}
         self._to_all: tuple[Subscriber, ...] = ()
         self._to_each_step: tuple[Subscriber, ...] = ()
         self._to_queries: tuple[QuerySubscriber, ...] = ()
+
+    def now(self) -> float:
+        """The time of day by the clock of the steps, in seconds since the epoch.
+
+        It runs evenly: whoever sets the computer's clock lets nothing last for hours, or for less
+        than no time.
+        """
+        return self._epoch + time.perf_counter()
+
+    def _set_clock(self) -> None:
+        now = time.perf_counter()
+        if abs(time.time() - now - self._epoch) > 0.1:
+            self._epoch = time.time() - now
 
     @property
     def is_watched(self) -> bool:
@@ -308,7 +322,11 @@ class Steps:
             path: the path, without the query string.
             request: the request, where another database is told of it already.
         """
-        request = request or Request(next(_requests), method, path, time.time())
+        if not self._requests:
+            # Between two of them, so that the steps of one follow each other.
+            self._set_clock()
+        self._requests += 1
+        request = request or Request(next(_requests), method, path, self.now())
         token = present_request.set(request)
         operation = Operation(self, Kind.RESPONSE, None)
         operation.forget()
@@ -334,9 +352,7 @@ class Steps:
                 detail=None if status is None else str(status),
                 lasted=now - operation.began,
             )
-            if abs(time.time() - now - self._epoch) > 0.1:
-                # Somebody has set the clock.
-                self._epoch = time.time() - now
+            self._requests -= 1
 
 
 class Responding:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from dataclasses import dataclass, field
 
 from databases.inspector import advice
@@ -168,7 +167,7 @@ class Moments:
 
     def look_at_what_lasts(self) -> None:
         """Tell of those who wait, and of those who hold something for nothing, while they do."""
-        now = time.time()
+        now = self._steps.now()
         # The longest first.
         for step, record in list(itertools.islice(self._waiting.values(), _MOST_LASTING)):
             if now - step.time >= _WAITING:
