@@ -102,6 +102,10 @@ class Proxy:
 
         self._set_rule(rule)
 
+    def spare(self) -> None:
+        """Cut nothing of what comes."""
+        self._set_rule(None)
+
     def _set_rule(self, rule: Callable[[_Connection, Way, bytes], bytes] | None) -> None:
         def change() -> None:
             self.rule = rule
@@ -167,13 +171,11 @@ class Proxy:
         self._loop.close()
 
     async def _ended(self) -> None:
-        while self.connections:
+        # One may have been accepted that is no connection of ours yet.
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
             for each in self.connections:
                 each.cut("RST")
-            await asyncio.sleep(0)
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        if tasks:
-            await asyncio.wait(tasks)
+            await asyncio.wait(tasks, timeout=0.01)
 
 
 class _Connection:
@@ -218,7 +220,7 @@ class _Connection:
 
     def _close(self, how: str) -> None:
         for writer in self._writers:
-            if how == "RST":
+            if how == "RST" and not writer.transport.is_closing():
                 # No time to linger: the other end gets a reset.
                 connected: socket.socket = writer.get_extra_info("socket")
                 connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
