@@ -15,18 +15,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from statistics import median
+from collections.abc import Iterator, Sequence
 
 from databases import Database
 from faults.evidence import ledger
-from faults.evidence.ledger import Ledger
-from faults.evidence.load import at_work
+from faults.evidence.failovers import WITHIN, fail_over
 from faults.evidence.report import Report, options
 from tests.servers.galera import QUICK, Galera, GaleraNode
-
-WITHIN = 2.0
-"""Seconds from the cluster's recovery in which all clients have to be at work again."""
 
 
 async def recovery(cluster: Galera) -> float:
@@ -58,53 +53,34 @@ async def kill_nodes(
     within: float = WITHIN,
 ) -> None:
     """Kill nodes under load, and report what became of the clients and their rows."""
-    started = time.monotonic()
-    book = Ledger()
-    recovered, back, pauses = [], [], []
-    async with Database(url, max_size=clients) as database:
-        await ledger.create_table(database)
+    killed: list[GaleraNode] = []
 
-        async def alone(number: int) -> None:
-            await database.execute(ledger.INSERT, {"number": number})
+    async def strike(database: Database) -> float:
+        node = await written_to(cluster, database)
+        await asyncio.to_thread(node.kill)
+        killed.append(node)
+        return await recovery(cluster)
 
-        async def in_transaction(number: int) -> None:
-            async def insert() -> None:
-                await database.execute(ledger.INSERT, {"number": number})
+    async def mend() -> None:
+        await asyncio.to_thread(killed.pop().start)
 
-            await database.run_in_transaction(insert, retry=True)
+    def kept(database: str) -> Iterator[tuple[str, Iterator[int]]]:
+        cluster.catch_up()
+        for number, node in enumerate(cluster.nodes, 1):
+            numbers = node.execute(ledger.NUMBERS, database).split()
+            yield f"node {number}", map(int, numbers)
 
-        ways = [alone, in_transaction]
-        async with at_work(
-            book.keep_writing(client, ways[client % 2], pause=0.005) for client in range(clients)
-        ) as load:
-            for _ in range(rounds):
-                await book.all_resumed(time.monotonic())
-                node = await written_to(cluster, database)
-                moment = time.monotonic()
-                await asyncio.to_thread(node.kill)
-                again = await recovery(cluster)
-                recovered.append(again - moment)
-                back.append(await book.all_resumed(again))
-                pauses.append(book.longest_pause(moment))
-                await asyncio.to_thread(node.start)
-            await book.all_resumed(time.monotonic())
-        broken = load.broken
-    await asyncio.to_thread(cluster.catch_up)
-    for number, node in enumerate(cluster.nodes, 1):
-        kept = await asyncio.to_thread(node.execute, ledger.NUMBERS, database.url.database)
-        broken += [f"node {number}: {promise}" for promise in book.broken(map(int, kept.split()))]
-    late = [seconds for seconds in back if seconds > within]
-    broken += [f"clients were back {seconds:.1f} s after the cluster" for seconds in late]
-    held = (
-        f"{book}; the cluster recovered in {figures(recovered)}, clients {figures(back)} after it "
-        f"(longest pause of one {max(pauses):.2f} s)"
+    await fail_over(
+        report,
+        fault,
+        url,
+        rounds=rounds,
+        clients=clients,
+        strike=strike,
+        mend=mend,
+        kept=kept,
+        within=within,
     )
-    report.add(fault, rounds, time.monotonic() - started, held, broken)
-    report.note(f"errors that clients got: {dict(book.errors)}")
-
-
-def figures(seconds: Sequence[float]) -> str:
-    return f"{median(seconds):.2f} s (at most {max(seconds):.2f} s)"
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 
 from databases import Database, DatabaseURL
 from faults.evidence import ledger
-from faults.evidence.failovers import fail_over
+from faults.evidence.failovers import WITHIN, fail_over
 from faults.evidence.report import Report, options
 from tests.servers.replicated_postgresql import Node, ReplicatedPostgreSQL
 
@@ -24,7 +24,12 @@ DRIVERS = {"asyncpg": "postgresql", "psycopg": "postgresql+psycopg"}
 
 
 async def kill_primaries(
-    cluster: ReplicatedPostgreSQL, driver: str, rounds: int, clients: int, report: Report
+    cluster: ReplicatedPostgreSQL,
+    driver: str,
+    rounds: int,
+    clients: int,
+    report: Report,
+    within: float = WITHIN,
 ) -> None:
     """Kill primaries under load, and report what became of the clients and their rows."""
     killed: list[Node] = []
@@ -53,6 +58,7 @@ async def kill_primaries(
         strike=strike,
         mend=mend,
         kept=kept,
+        within=within,
     )
 
 

@@ -135,7 +135,12 @@ class Users:
 
 
 async def kill_primaries(
-    cluster: ReplicatedPostgreSQL, ports: list[int], rounds: int, clients: int, report: Report
+    cluster: ReplicatedPostgreSQL,
+    ports: list[int],
+    rounds: int,
+    clients: int,
+    report: Report,
+    within: float = WITHIN,
 ) -> None:
     """Kill primaries while clients use the service, and report what they saw."""
     started = time.monotonic()
@@ -150,8 +155,8 @@ async def kill_primaries(
             moment = time.monotonic()
             killed = await asyncio.to_thread(cluster.fail_over)
             promoted = time.monotonic()
-            windows.append((moment, promoted + WITHIN))
-            await asyncio.sleep(WITHIN + AFTER)
+            windows.append((moment, promoted + within))
+            await asyncio.sleep(min(within, WITHIN) + AFTER)
             last = max((at for at, status, _ in users.answers if status == 503), default=0)
             back.append(max(0.0, last - promoted))
             await asyncio.to_thread(cluster.rejoin, killed)

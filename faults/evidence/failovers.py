@@ -7,11 +7,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from statistics import median
 
-from faults.evidence.load import at_work
-
 from databases import Database
 from faults.evidence import ledger
 from faults.evidence.ledger import Ledger
+from faults.evidence.load import at_work
 from faults.evidence.report import Report
 
 WITHIN = 2.0
@@ -28,6 +27,7 @@ async def fail_over(
     strike: Callable[[Database], Awaitable[float]],
     mend: Callable[[], Awaitable[object]],
     kept: Callable[[str], Iterable[tuple[str, Iterable[int]]]],
+    within: float = WITHIN,
 ) -> None:
     """Strike under load, and report what became of the clients and their rows.
 
@@ -43,6 +43,7 @@ async def fail_over(
             again; the moment, by ``time.monotonic``.
         mend: brings the killed one back.
         kept: the numbers that are in a database now, by the servers that have them.
+        within: the seconds that clients may take to be at work again.
     """
     started = time.monotonic()
     book = Ledger()
@@ -75,14 +76,14 @@ async def fail_over(
     broken += [
         f"clients were back {seconds:.1f} s after the servers"
         for seconds in back
-        if seconds > WITHIN
+        if seconds > within
     ]
     held = (
         f"{book}; the servers recovered in {figures(recovered)}, clients {figures(back)} after "
         f"them (longest pause of one {max(pauses):.2f} s)"
     )
     report.add(fault, rounds, time.monotonic() - started, held, broken)
-    print(f"{'':4}errors that clients got: {dict(book.errors)}")
+    report.note(f"errors that clients got: {dict(book.errors)}")
 
 
 def figures(seconds: Sequence[float]) -> str:
