@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from databases.exceptions import CommitUnknown
 from databases.operations import Lease, Operation, apart
 from databases.records import Result
 from databases.statements import Bound
@@ -134,8 +135,12 @@ class ObservedConnection(_ObservedRunner):
 
     async def commit(self) -> None:
         """Commit."""
-        with self._control(Kind.COMMIT, None, "in transaction", "committed"):
-            await self._held.commit()
+        try:
+            with self._control(Kind.COMMIT, None, "in transaction", "committed"):
+                await self._held.commit()
+        except CommitUnknown:
+            self._leased.transaction = None  # nothing is rolled back after it
+            raise
         self._leased.transaction = None
 
     async def rollback(self) -> None:

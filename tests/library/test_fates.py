@@ -17,6 +17,7 @@ import pytest
 
 from databases import Database, exceptions
 from databases.backends import network_connection
+from databases.steps import Kind as Told
 from tests.library.kinds import (
     AIOMYSQL,
     ASYNCMY,
@@ -32,6 +33,7 @@ from tests.library.kinds import (
 )
 from tests.library.places import OnServer, until
 from tests.library.pools import a_session, is_whole, notes_of, pool_of, until_gone
+from tests.library.seen import Seen
 from tests.library.users import INSERT, USERS, count, writes_at_once
 from tests.servers.proxy import Proxy
 
@@ -385,6 +387,50 @@ async def test_rolling_back_on_a_server_that_does_not_answer_ends(
     await until(lambda: not server.sessions() or users(server) == 0)
     await is_whole(by_proxy)
     assert users(server) == 0
+
+
+@on([ASYNCPG])
+async def test_a_commit_that_takes_longer_than_the_drivers_own_limit_is_of_unknown_fate(
+    kind: Kind, url: str, server: OnServer
+) -> None:
+    server.rows(USERS.format(kind.key))
+    server.rows(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN PERFORM pg_sleep(30); RETURN NULL; END $$"
+    )
+    server.rows(
+        "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON users DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION slow()"
+    )
+    async with Database(url, max_size=1, command_timeout=0.2) as database:
+        async with database.connection():
+            with pytest.raises(Unknown) as caught:
+                async with database.transaction():
+                    await database.execute(INSERT, {"name": "Ada"})
+            assert isinstance(caught.value, TimeoutError)
+            assert await count(database) == 0
+        with pytest.raises(exceptions.OperationalError) as slow:
+            await database.fetch_val("SELECT pg_sleep(30)")
+        assert not isinstance(slow.value, Failure | Unknown)
+        await is_whole(database)
+
+
+@NETWORK_ONLY
+async def test_who_watches_is_not_told_that_it_is_rolled_back(
+    by_proxy: Database, proxy: Proxy
+) -> None:
+    seen = Seen(by_proxy)
+    async with by_proxy.connection():
+        with pytest.raises(Unknown):
+            async with by_proxy.transaction():
+                await by_proxy.execute(INSERT, {"name": "Ada"})
+                proxy.lose_answer_to(b"COMMIT")
+        with pytest.raises(Failure):
+            await count(by_proxy)
+    seen.leave()
+    assert not seen.of(Told.ROLLBACK)
+    assert isinstance(seen.one(Told.COMMIT).error, Unknown)
+    assert seen.of(Told.QUERY)[-1].before == "held"
 
 
 # Statements of which nobody knows.

@@ -133,8 +133,9 @@ def unreachable(
 ) -> BaseException:
     """Make an error of the network ours as well, with the server's address noted on it."""
     error = exceptions.adopt(error, lost)
-    error.add_note(
-        f"The database is {options.shown}\nDoes a server listen there, and can it be reached from "
-        "here? `pg_isready -h HOST -p PORT` tells."
-    )
+    if lost is exceptions.ConnectionFailureError:
+        error.add_note(
+            f"The database is {options.shown}\nDoes a server listen there, and can it be reached "
+            "from here? `pg_isready -h HOST -p PORT` tells."
+        )
     return error
