@@ -161,6 +161,7 @@ async def test_more_connections_than_the_server_has_are_the_error_of_who_asked(
         for error in failed:
             assert isinstance(error, exceptions.OperationalError)
             assert "raise max_connections" in notes_of(error)
+            assert f"127.0.0.1:{own.port}" in notes_of(error)
         pool = pool_of(database)
         await until(lambda: not pool._mending)
         assert len(pool._idle) == len(pool._slots) == pool._size == 50 - len(failed)

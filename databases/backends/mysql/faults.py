@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from databases import exceptions
+from databases.backends.reaching import explain
 
 _CLASSES: dict[str, type[exceptions.DriverError]] = {
     name: getattr(exceptions, name)
@@ -19,10 +20,11 @@ _CLASSES: dict[str, type[exceptions.DriverError]] = {
 """The drivers' classes have the names of PEP 249, as ours do."""
 
 DEADLOCK = 1213
+UNREACHED = 2003
 GONE = 2006
-NO_TLS = 2026
+LOST = 2013
 
-BROKEN = frozenset({1053, 1927, GONE, 2013, 2055, 4031})
+BROKEN = frozenset({1053, 1927, GONE, LOST, 2055, 4031})
 """Codes after which a connection is of no use: the server stops, the connection was killed, gone,
 lost, or idle for too long. Source: MySQL's and MariaDB's lists of error codes."""
 
@@ -65,10 +67,8 @@ def adopted(error: BaseException, kind: type[BaseException], shown: str) -> Base
         return error
     code = code_of(error)
     if code in _ADVICE:
-        error.add_note(_ADVICE[code])
-    elif code == 2003 or isinstance(error, OSError | TimeoutError):
-        error.add_note(
-            f"The database is {shown}\nDoes a server listen there, and can it be reached from "
-            "here? `mysqladmin -h HOST -P PORT ping` tells."
-        )
+        error.add_note(f"The database is {shown}\n{_ADVICE[code]}")
+    elif code == UNREACHED or isinstance(error, OSError | TimeoutError):
+        trust = "?ssl=true&ssl_ca=/path/to/ca.pem"
+        explain(error, shown, "mysqladmin -h HOST -P PORT ping", trust)
     return error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from databases import exceptions
+from databases.backends.reaching import explain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,15 +67,13 @@ def adopted_by_state(
             f"  right:  Database({options.with_option('statement_cache_size=0')!r})"
         )
     elif state in _ADVICE:
-        error.add_note(_ADVICE[state])
+        error.add_note(f"The database is {options.shown}\n{_ADVICE[state]}")
     return error
 
 
 def unreachable(error: BaseException, options: PostgresOptions) -> BaseException:
     """Make an error of the network ours as well, with the server's address noted on it."""
     error = exceptions.adopt(error, exceptions.OperationalError)
-    error.add_note(
-        f"The database is {options.shown}\nDoes a server listen there, and can it be reached from "
-        "here? `pg_isready -h HOST -p PORT` tells."
-    )
+    trust = "?sslmode=verify-full&sslrootcert=/path/to/ca.crt"
+    explain(error, options.shown, "pg_isready -h HOST -p PORT", trust)
     return error
