@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from databases import Database, DatabaseURL
+from tests.conftest import running
 from tests.library.fake_links import Clock, FakeServer
 from tests.library.kinds import ALL, Kind
 from tests.library.places import OnMariaDB, OnPostgreSQL, OnServer, OnSQLite, Place, of_driver
 from tests.library.users import USERS
 from tests.servers.mariadb import MariaDB
+from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgresql import PostgreSQL
 from tests.servers.proxy import Proxy
 
@@ -71,6 +73,18 @@ def on_mariadb(mariadb_server: MariaDB) -> Iterator[OnServer]:
     place = OnMariaDB(mariadb_server)
     yield place
     place.close()
+
+
+@pytest.fixture(scope="session")
+def tls_mariadb() -> Iterator[MariaDB]:
+    with running(lambda: MariaDB({"require-secure-transport": "on"}, tls=True)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def tls_pgbouncer(postgresql_server: PostgreSQL) -> Iterator[PgBouncer]:
+    with running(lambda: PgBouncer(postgresql_server, tls=True)) as server:
+        yield server
 
 
 @pytest.fixture

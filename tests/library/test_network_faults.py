@@ -194,6 +194,7 @@ async def test_a_server_with_no_room_for_more_connections_is_shared(kind: Kind, 
             await Database(of_driver(own.url, kind.scheme)).connect()
         assert not isinstance(caught.value, exceptions.ConnectionFailureError)
         assert "raise max_connections" in notes_of(caught.value)
+        assert f"127.0.0.1:{own.port}" in notes_of(caught.value)
         assert await database.fetch_val("SELECT 1") == 1
 
 

@@ -82,6 +82,7 @@ async def test_a_wrong_password_is_told_and_not_shown(kind: Kind, ada: Ada) -> N
         await database.connect()
     error: BaseException | None = caught.value
     assert "percent-encoded" in "\n".join(caught.value.__notes__)
+    assert f"127.0.0.1:{database.url.port}" in "\n".join(caught.value.__notes__)
     shown = ["".join(traceback.format_exception(caught.value)), repr(database), repr(database.url)]
     while error is not None:
         shown += [repr(error), str(error), repr(vars(error))]
@@ -151,18 +152,6 @@ async def test_mariadb_is_reached_by_its_socket(
     by_keyword = DatabaseURL(url).replace(hostname=None, port=None)
     async with Database(by_keyword, unix_socket=str(socket)) as database:
         assert await database.fetch_val(query) == "localhost"
-
-
-@pytest.fixture(scope="module")
-def tls_mariadb() -> Iterator[MariaDB]:
-    with running(lambda: MariaDB({"require-secure-transport": "on"}, tls=True)) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def tls_pgbouncer(postgresql_server: PostgreSQL) -> Iterator[PgBouncer]:
-    with running(lambda: PgBouncer(postgresql_server, tls=True)) as server:
-        yield server
 
 
 def authority(server: MariaDB | PgBouncer, folder: Path) -> str:

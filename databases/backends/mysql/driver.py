@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from databases.backends.cursors import FetchedCursor
@@ -88,7 +89,7 @@ class MySQLDriver:
         self.options = options
         self.streaming = streaming
         self.server_version = ""
-        self._connect = connect
+        self._connect = partial(_reached, connect, error, gone)
         self.gone = gone
         self._error = error
         self._arguments = options.arguments(connect)
@@ -103,7 +104,7 @@ class MySQLDriver:
         opened = self.link(connection, self, host)
         try:
             if "ssl" in self._arguments and opened.is_in_the_clear():
-                raise self.gone(faults.NO_TLS, "The server offers no TLS, and ssl=true asks for it")
+                raise self.gone(faults.UNREACHED, "It offers no TLS, and ssl=true asks for it")
             for statement in self.options.after_connect(connection):
                 await opened.run(statement)
         except BaseException:
@@ -400,6 +401,27 @@ class MySQLLink:
             raise
         self._busy = False
         return result
+
+
+async def _reached(
+    connect: Any, error: type[BaseException], gone: type[Exception], **arguments: Any
+) -> Any:
+    """Connect; where that fails, say why, which the drivers do each in its own way, or not."""
+    try:
+        return await connect(**arguments)
+    except error as failed:
+        code, cause = faults.code_of(failed), failed.__cause__
+        if code == faults.UNREACHED:
+            why = str(cause or failed)
+        elif code == faults.LOST:
+            why = "it closed the connection at once"
+        elif code == 0:
+            why = f"what answers there is no MySQL server: {failed}"
+        else:
+            raise
+        where = arguments.get("unix_socket") or arguments.get("host")
+        said = f"Can't connect to MySQL server on {where!r} ({why})"
+        raise gone(faults.UNREACHED, said) from cause
 
 
 def _beyond_64_bits(value: object) -> bool:

@@ -7,6 +7,7 @@ import re
 from databases import exceptions
 from databases.backends.fates import RUN_AGAIN
 from databases.backends.link import Role
+from databases.backends.reaching import explain
 
 _CLASSES: dict[str, type[exceptions.DriverError]] = {
     name: getattr(exceptions, name)
@@ -23,13 +24,14 @@ _CLASSES: dict[str, type[exceptions.DriverError]] = {
 """The drivers' classes have the names of PEP 249, as ours do."""
 
 DEADLOCK = 1213
+UNREACHED = 2003
 GONE = 2006
-NO_TLS = 2026
+LOST = 2013
 
 FULL = frozenset({1040, 1203, 1226})
 """The server, or what it grants to this user, has no room for another connection."""
 
-BROKEN = frozenset({1053, 1927, GONE, 2013, 2055, 3169, 4031})
+BROKEN = frozenset({1053, 1927, GONE, LOST, 2055, 3169, 4031})
 """Codes after which a connection is of no use: the server stops, the connection was killed, gone,
 lost, or idle for too long. Source: MySQL's and MariaDB's lists of error codes."""
 
@@ -121,17 +123,15 @@ def adopted(
     else:
         return error
     if code in _ADVICE:
-        error.add_note(_ADVICE[code])
+        error.add_note(f"The database is {shown}\n{_ADVICE[code]}")
     elif takes_no_writes:
         error.add_note(
             f"The database is {shown}\nThis server takes no writes: it is a replica, or a node "
             "whose cluster is not whole. Nothing was written."
         )
     elif code in _UNREACHED or isinstance(error, OSError | TimeoutError):
-        error.add_note(
-            f"The database is {shown}\nDoes a server listen there, and can it be reached from "
-            "here? `mysqladmin -h HOST -P PORT ping` tells."
-        )
+        trust = "?ssl=true&ssl_ca=/path/to/ca.pem"
+        explain(error, shown, "mysqladmin -h HOST -P PORT ping", trust)
     return error
 
 

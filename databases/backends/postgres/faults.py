@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from databases import exceptions
 from databases.backends.fates import RUN_AGAIN
+from databases.backends.reaching import explain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def adopted_by_state(
             "is one since another took its place. Nothing was written."
         )
     elif state in _ADVICE:
-        error.add_note(_ADVICE[state])
+        error.add_note(f"The database is {options.shown}\n{_ADVICE[state]}")
     return error
 
 
@@ -134,8 +135,6 @@ def unreachable(
     """Make an error of the network ours as well, with the server's address noted on it."""
     error = exceptions.adopt(error, lost)
     if lost is exceptions.ConnectionFailureError:
-        error.add_note(
-            f"The database is {options.shown}\nDoes a server listen there, and can it be reached "
-            "from here? `pg_isready -h HOST -p PORT` tells."
-        )
+        trust = "?sslmode=verify-full&sslrootcert=/path/to/ca.crt"
+        explain(error, options.shown, "pg_isready -h HOST -p PORT", trust)
     return error

@@ -98,9 +98,9 @@ class Driver:
                 cursor_factory=psycopg.AsyncRawCursor,
                 prepare_threshold=0 if size > 0 else None,
             )
-        except asyncio.CancelledError as error:
+        except (asyncio.CancelledError, psycopg.Error) as error:
             # The frames of its traceback know the half-open connection, which would stay with them.
-            raise error.with_traceback(None) from None
+            raise error.with_traceback(None) from error.__cause__
         connection.prepared_max = size
         connection.background = self.background
         if self._init is not None:
