@@ -34,8 +34,8 @@ class PoolOptions:
     Args:
         min_size: connections that are kept open, however long they are idle.
         max_size: connections that are open at most.
-        pool_timeout: how long to wait for one, in seconds.
-        max_waiting: how many may wait at a time; 0 for any number.
+        pool_timeout: how long to wait for one, opening it included, in seconds.
+        max_waiting: how many may wait at a time; 0 for as many as can be served in that time.
         max_lifetime: the age at which a connection is replaced, in seconds.
         max_idle: how long one too many is kept while it is idle, in seconds.
     """

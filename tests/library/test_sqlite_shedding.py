@@ -75,6 +75,23 @@ async def test_more_transactions_than_can_be_served_are_refused_and_the_others_s
     assert len(writers.refused) == refused
 
 
+async def test_a_slow_hour_refuses_no_transaction_of_the_next_rush(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    writers = Writers(monkeypatch, timeout=100)
+    await writers.come(a_second=4, seconds=200)
+    refused = len(writers.refused)
+    for task in writers.tasks:
+        task.cancel()
+    await asyncio.wait(writers.tasks)
+    rush = [writers.comes() for _ in range(200)]
+    await settled()
+    assert len(writers.refused) == refused > 0
+    for task in rush:
+        task.cancel()
+    await asyncio.wait(rush)
+
+
 async def test_single_statements_are_never_refused_however_many_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
