@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from databases.backends.link import adopted
 from databases.backends.session import Leaves
-from databases.exceptions import DriverError, StateError, TransactionStateError
+from databases.exceptions import DriverError, StateError, TransactionStateError, given_back
 from databases.operations import sent
 
 TYPE_CHECKING = False
@@ -76,7 +76,7 @@ class NetworkConnection:
         self._beyond_reset = False
         # A BEGIN, COMMIT or ROLLBACK was cut short: a transaction may be open that nobody wants.
         self._doubtful = False
-        self._begun = self._ended_as_sql = False
+        self._begun = self._ended_as_sql = self._released = False
         self._cursors: weakref.WeakSet[HeldCursor] = weakref.WeakSet()
 
     @property
@@ -197,9 +197,11 @@ class NetworkConnection:
         self._release()
 
     def _release(self) -> None:
+        self._released = True
         for cursor in list(self._cursors):
             cursor.give_up()
-        if self._beyond_reset:
+        # In its turn somebody runs a statement still: a task that nobody has waited for.
+        if self._beyond_reset or self._turn.locked():
             self._pool.drop(self._slot)
         elif self._as_new and not self._doubtful and not self._slot.link.in_transaction():
             self._pool.give_back(self._slot)
@@ -242,6 +244,8 @@ class NetworkConnection:
     async def _run(self, sql: str, work: Callable[[Link], Awaitable[T]]) -> T:
         link, holding = self._slot.link, self._slot.holding
         async with self._turn:
+            if self._released:
+                raise given_back()
             if holding is not None:
                 holding.runs(sql)
             sent(self._slot.name)
