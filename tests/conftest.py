@@ -9,13 +9,15 @@ from typing import TypeVar
 
 import pytest
 
+from tests.servers.galera import Galera
 from tests.servers.mariadb import MariaDB
 from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgresql import PostgreSQL
 from tests.servers.processes import Unavailable
+from tests.servers.replicated_postgresql import ReplicatedPostgreSQL
 from tests.servers.server import Server
 
-S = TypeVar("S", bound=Server)
+S = TypeVar("S", bound=Server | ReplicatedPostgreSQL | Galera)
 
 
 @contextmanager
@@ -47,3 +49,31 @@ def mariadb_server() -> Iterator[MariaDB]:
 def pgbouncer_server(postgresql_server: PostgreSQL) -> Iterator[PgBouncer]:
     with running(lambda: PgBouncer(postgresql_server)) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def _replicated_postgresql() -> Iterator[ReplicatedPostgreSQL]:
+    with running(ReplicatedPostgreSQL) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def replicated_postgresql(
+    _replicated_postgresql: ReplicatedPostgreSQL,
+) -> Iterator[ReplicatedPostgreSQL]:
+    """A primary with two replicas, all of them well; a test may do to them what it likes."""
+    yield _replicated_postgresql
+    _replicated_postgresql.heal()
+
+
+@pytest.fixture(scope="session")
+def _galera() -> Iterator[Galera]:
+    with running(Galera) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def galera(_galera: Galera) -> Iterator[Galera]:
+    """Three nodes, all of them well; a test may do to them what it likes."""
+    yield _galera
+    _galera.heal()

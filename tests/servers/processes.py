@@ -50,6 +50,20 @@ def _surroundings() -> dict[str, Any]:
     return surroundings
 
 
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has started and that still run."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # The name, in parentheses, may have blanks in it; the parent is the second after it.
+            parent = stat.read_text().rpartition(")")[2].split()[1]
+        except (OSError, IndexError):
+            continue  # it has just ended
+        if int(parent) == pid:
+            found.append(int(stat.parent.name))
+    return found
+
+
 def _nobody() -> pwd.struct_passwd:
     return pwd.getpwnam("nobody")
 

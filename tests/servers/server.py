@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
+import os
 import shutil
 import signal
 import subprocess
@@ -10,7 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
-from tests.servers.processes import PATIENCE, free_port, make_folder, spawn
+from tests.servers.processes import PATIENCE, children_of, free_port, make_folder, spawn
 
 Mode = Literal["fast", "immediate"]
 
@@ -109,6 +111,19 @@ class Server:
                 process.wait()
                 if guard is not None:
                     guard.communicate(b"\n")
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
+
+    def kill(self) -> None:
+        """End it and its children with SIGKILL, as if its machine had lost power."""
+        children = children_of(self.pid)
+        os.kill(self.pid, signal.SIGKILL)
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        self.stop("immediate")
 
     def restart(self, mode: Mode = "fast") -> None:
         self.stop(mode)
