@@ -22,7 +22,7 @@ def idle_for(database: Database, seconds: float) -> None:
 async def is_whole(database: Database) -> None:
     """All connections are back, and counted right."""
     pool = pool_of(database)
-    await until(lambda: not pool._mending)
+    await until(lambda: not (pool._mending or pool._opening))
     assert not any(slot.lent for slot in pool._slots)
     assert len(pool._idle) == len(pool._slots) == pool._size <= pool._options.max_size
     assert pool._pinned == 0
