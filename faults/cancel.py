@@ -8,17 +8,14 @@ The backends are file and memory (SQLite), asyncpg, psycopg, asyncmy and aiomysq
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from faults.evidence.cancellation_storm import CancellationStorm
+from faults.evidence.places import at
 from faults.evidence.process import Watch
 from faults.evidence.report import Report, options
 from tests.library.kinds import ALL, Kind
-from tests.library.places import OnMariaDB, OnPostgreSQL, OnServer, OnSQLite, Place, of_driver
-from tests.servers.mariadb import MariaDB
-from tests.servers.postgresql import PostgreSQL
+from tests.library.places import Place, of_driver
 
 _GROWTH = 30.0
 """Megabytes that the process may grow by once it is warm: a connection that is lost needs some 50
@@ -42,26 +39,6 @@ def main(arguments: Sequence[str]) -> None:
             with at(kind) as place:
                 asyncio.run(storm(report, kind, place, count, asked.seed))
     report.conclude()
-
-
-@contextlib.contextmanager
-def at(kind: Kind) -> Iterator[Place]:
-    """An empty database of a kind."""
-    if kind.place == "memory":
-        yield OnSQLite("sqlite://")
-    elif kind.place == "file":
-        with tempfile.TemporaryDirectory() as folder:
-            yield OnSQLite(f"sqlite:///{folder}/storm.db")
-    else:
-        on_postgresql = kind.place == "on_postgresql"
-        with PostgreSQL() if on_postgresql else MariaDB() as server:
-            place: OnServer
-            if isinstance(server, PostgreSQL):
-                place = OnPostgreSQL(server)
-            else:
-                place = OnMariaDB(server)
-            with contextlib.closing(place):
-                yield place
 
 
 async def storm(report: Report, kind: Kind, place: Place, count: int, seed: int) -> None:
