@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from databases.exceptions import InvalidURLError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Iterable
+    from typing import Any, TypeAlias
+
+    Host: TypeAlias = tuple[str | None, int | None]
+
+_SEVERAL = re.compile(r"((?:[^/?#]*:)?//(?:[^/?#]*@)?)([^/?#@]*,[^/?#@]*)(.*)", re.S)
+"""What stands before, what are, and what comes behind several hosts."""
+
+_PLACE_OPTIONS = frozenset({"host", "port", "unix_sock", "unix_socket"})
 
 _HIDDEN = "********"
 _SECRET_OPTIONS = frozenset({"password", "passwd", "sslpassword"})
@@ -22,10 +31,11 @@ class DatabaseURL:
     Args:
         url: the address, as text or as another ``DatabaseURL``. User name, password and database
             are percent-encoded in it where they contain reserved characters (RFC 3986, 2.1).
+            There may be several hosts, ``a:5432,b,[::1]:5433``.
 
     Raises:
-        InvalidURLError: (a ``TypeError`` and a ``ValueError``) where ``url`` is neither, or its
-            port is not a number from 0 to 65535.
+        InvalidURLError: (a ``TypeError`` and a ``ValueError``) where ``url`` is neither, a port is
+            not a number from 0 to 65535, or one of several hosts is empty.
 
     Example:
         >>> url = DatabaseURL("postgresql+asyncpg://ada:s%2Fcret@localhost:5432/users?min_size=1")
@@ -35,12 +45,18 @@ class DatabaseURL:
         DatabaseURL('postgresql+asyncpg://ada:********@localhost:5432/users?min_size=1')
         >>> url.replace(database="test_" + url.database).database
         'test_users'
+        >>> DatabaseURL("postgresql://ada@a:5432,b/users").hosts
+        (('a', 5432), ('b', None))
     """
 
-    __slots__ = ("_text", "components")
+    __slots__ = ("_text", "components", "hosts")
 
     components: SplitResult
-    """The five parts of the URL, as ``urllib.parse.urlsplit`` gives them."""
+    """The five parts of the URL, as ``urllib.parse.urlsplit`` gives them. Of several hosts it
+    makes nothing: they are in ``hosts``."""
+
+    hosts: tuple[Host, ...]
+    """Each host with its port, at least one; None for what the URL does not say."""
 
     def __init__(self, url: str | DatabaseURL) -> None:
         if not isinstance(url, str | DatabaseURL):
@@ -49,15 +65,16 @@ class DatabaseURL:
                 'write Database("sqlite:///./test.db")'
             )
         self._text = str(url)
-        components = _split(self._text)
-        if components is None:
+        read = _read(self._text)
+        if read is None:
             # Not as the context of urlsplit's own error: that can quote a password.
             raise InvalidURLError(
                 "The host or port of the database URL cannot be read: "
                 "write scheme://user:password@host:5432/name, an IPv6 address in brackets, "
+                "several hosts as a:5432,b:5432 or ?host=a,b&port=5432, "
                 "and percent-encode reserved characters in user name and password"
             )
-        self.components = components
+        self.components, self.hosts = read
 
     @property
     def scheme(self) -> str:
@@ -95,19 +112,13 @@ class DatabaseURL:
 
     @property
     def hostname(self) -> str | None:
-        """The host, or else the options ``host``, ``unix_sock`` or ``unix_socket``."""
-        options = self.options
-        return (
-            self.components.hostname
-            or options.get("host")
-            or options.get("unix_sock")
-            or options.get("unix_socket")
-        )
+        """The host (the first), or else the options ``host``, ``unix_sock`` or ``unix_socket``."""
+        return self.hosts[0][0]
 
     @property
     def port(self) -> int | None:
-        """The port as a number, or None."""
-        return self.components.port
+        """The port (the first) as a number, or else the option ``port``, or None."""
+        return self.hosts[0][1]
 
     @property
     def netloc(self) -> str | None:
@@ -128,10 +139,11 @@ class DatabaseURL:
         """Return a copy with some parts changed.
 
         Args:
-            **changes: any of ``username``, ``password``, ``hostname``, ``port``, ``database``,
-                ``dialect``, ``driver`` (decoded values: what needs quoting is quoted), or
-                ``scheme``, ``netloc``, ``path``, ``query``, ``fragment`` (as they stand in a URL).
-                None removes a part.
+            **changes: any of ``username``, ``password``, ``hostname``, ``port``, ``hosts``,
+                ``database``, ``dialect``, ``driver`` (decoded values: what needs quoting is
+                quoted), or ``scheme``, ``netloc``, ``path``, ``query``, ``fragment`` (as they stand
+                in a URL). None removes a part. Of several hosts all give way to ``hostname``,
+                and all get the ``port``.
 
         Returns:
             The new ``DatabaseURL``.
@@ -142,8 +154,10 @@ class DatabaseURL:
         Example:
             >>> str(DatabaseURL("postgresql://localhost/app").replace(database="test_app"))
             'postgresql://localhost/test_app'
+            >>> str(DatabaseURL("postgresql://a/app").replace(hosts=[("b", 5433), ("c", None)]))
+            'postgresql://b:5433,c/app'
         """
-        if changes.keys() & {"username", "password", "hostname", "port"}:
+        if changes.keys() & {"username", "password", "hostname", "port", "hosts"}:
             changes["netloc"] = self._netloc(changes)
         if changes.keys() & {"dialect", "driver"}:
             dialect = changes.pop("dialect", self.dialect)
@@ -157,17 +171,41 @@ class DatabaseURL:
     def _netloc(self, changes: dict[str, Any]) -> str:
         username = changes.pop("username", self.username)
         password = changes.pop("password", self.password)
-        hostname = changes.pop("hostname", self.components.hostname) or ""
-        port = changes.pop("port", self.port)
-        if ":" in hostname:
-            hostname = f"[{hostname}]"
-        netloc: str = hostname if port is None else f"{hostname}:{port}"
+        netloc = self._places(changes)
         if username is None and password is None:
             return netloc
         userinfo = quote(username or "", safe="")
         if password is not None:
             userinfo += ":" + quote(password, safe="")
         return f"{userinfo}@{netloc}"
+
+    def _places(self, changes: dict[str, Any]) -> str:
+        """The hosts and ports as they are to stand before the path; options for them give way."""
+        asked = changes.keys() & {"hostname", "port", "hosts"}
+        if not asked or (asked == {"hosts"} and tuple(changes["hosts"] or ()) == self.hosts):
+            changes.pop("hosts", None)
+            return self.components.netloc.rpartition("@")[2]
+        hosts = self.hosts if self.components.hostname else ((None, self.port),)
+        if "hostname" in changes:
+            hosts = ((changes.pop("hostname"), self.port),)
+        if "hosts" in changes:
+            hosts = tuple(changes.pop("hosts") or ()) or ((None, None),)
+        if "port" in changes:
+            port = changes.pop("port")
+            hosts = tuple([(host, port) for host, _ in hosts])
+        if "query" not in changes:
+            outdated = {"port"} if asked == {"port"} else _PLACE_OPTIONS
+            options = self.components.query.split("&")
+            kept = [option for option in options if option.partition("=")[0] not in outdated]
+            if any("/" in (host or "") for host, _ in hosts):
+                # The directory of a socket cannot stand before the path.
+                names = ",".join([host or "" for host, _ in hosts])
+                ports = ",".join(["" if port is None else str(port) for _, port in hosts])
+                kept += [f"host={quote(names, safe='/:,')}"]
+                kept += [f"port={ports}"] if ports.strip(",") else []
+                hosts = ((None, None),)
+            changes["query"] = "&".join(kept).strip("&")
+        return ",".join([host_and_port(host, port) for host, port in hosts])
 
     @property
     def obscure_password(self) -> str:
@@ -200,14 +238,59 @@ class DatabaseURL:
         return hash(self._text)
 
 
-def _split(text: str) -> SplitResult | None:
-    """Split a URL; None where its host or port cannot be read."""
+def host_and_port(host: str | None, port: int | None) -> str:
+    """A host and its port as they are written in a URL."""
+    host = f"[{host}]" if host and ":" in host else host or ""
+    return host if port is None else f"{host}:{port}"
+
+
+def _read(text: str) -> tuple[SplitResult, tuple[Host, ...]] | None:
+    """Take a URL apart; None where its hosts or ports cannot be read."""
     try:
-        components = urlsplit(text)
-        _ = components.port
+        several = _SEVERAL.match(text)
+        if several is None:
+            components = urlsplit(text)
+            hosts = [(components.hostname, components.port)]
+        else:
+            # urlsplit knows of one host.
+            before, listed, behind = several.groups()
+            first = listed.partition(",")[0]
+            components = urlsplit(before + first + behind)
+            if not components.netloc.endswith(first):
+                return None
+            hosts = [_read_host(place) for place in listed.split(",")]
+            netloc = components.netloc.removesuffix(first) + listed
+            components = components._replace(netloc=netloc)
+        return components, _with_options(hosts, dict(parse_qsl(components.query)))
     except ValueError:
         return None
-    return components
+
+
+def _read_host(place: str) -> Host:
+    read = urlsplit(f"//{place}")
+    if not read.hostname or read.netloc != place:
+        raise ValueError
+    return read.hostname, read.port
+
+
+def _with_options(hosts: Iterable[Host], options: dict[str, str]) -> tuple[Host, ...]:
+    """The hosts that stand before the path, or else in the options, with the ports of both."""
+    names, ports = map(list, zip(*hosts, strict=True))
+    if names == [None]:
+        socket = options.get("unix_sock") or options.get("unix_socket")
+        names = [name.strip("[]") for name in options.get("host", "").split(",")]
+        if len(names) > 1 and not all(names):
+            raise ValueError
+        names = [name or socket for name in names]
+        ports *= len(names)
+    more = [_read_port(port) for port in options.get("port", "").split(",")]
+    more *= len(names) if len(more) == 1 else 1
+    both = zip(names, ports, more, strict=True)
+    return tuple([(name, other if port is None else port) for name, port, other in both])
+
+
+def _read_port(text: str) -> int | None:
+    return _read_host(f"host:{text}")[1]
 
 
 def _unsplit(components: SplitResult) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Any, Protocol
 
 from databases.backends.base import Cursor
@@ -14,6 +15,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from databases.records import Result
     from databases.statements import Batch, Bound
+    from databases.url import Host
+
+
+class Role(enum.Enum):
+    """What a server is to those who connect to it; the value says it behind the server's name."""
+
+    PRIMARY = "takes writes"
+    READ_ONLY = "is not a standby, but its sessions only read"
+    STANDBY = "is a standby: it only reads"
+    UNREADY = "is not ready: its cluster is not whole"
 
 
 class NetworkCursor(Cursor, Protocol):
@@ -95,6 +106,10 @@ class Link(Protocol):
         """Ask the server for a sign of life."""
         ...
 
+    async def role(self) -> Role:
+        """What the server is now: in at most one round trip, none where it told already."""
+        ...
+
     async def close(self) -> None:
         """Take leave of the server."""
         ...
@@ -107,8 +122,12 @@ class Link(Protocol):
 class Driver(Protocol):
     """Opens links, and knows what the errors of its driver mean."""
 
-    async def connect(self) -> Link:
-        """Open a link."""
+    async def connect(self, host: Host) -> Link:
+        """Open a link to a host."""
+        ...
+
+    def role_told(self, error: BaseException) -> Role | None:
+        """What a server says that it is when it refuses a statement for that; None where not so."""
         ...
 
     def adopted(self, error: BaseException) -> BaseException:

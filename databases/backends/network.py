@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, TypeVar
 
+from databases.backends.hosts import Hosts
 from databases.backends.link import adopted
 from databases.backends.network_connection import NetworkConnection
 from databases.backends.pool import Pool
@@ -43,6 +44,9 @@ _UNKNOWN = (
     "CONFLICT DO NOTHING, UPDATE ... SET n = 5 instead of n = n + 1)."
 )
 
+_FOLLOWED = 2
+"""How many times a statement is run again on another server, where one takes no writes."""
+
 _KEPT = 1000
 """Statements of which it is kept whether they leave something in the session."""
 
@@ -65,6 +69,7 @@ class NetworkBackend:
         begin: Begin,
     ) -> None:
         self._driver = driver
+        self._hosts = Hosts(driver, options.target)
         self._options = options.pool
         self._asked = options.asked
         self._leaves_in_session = leaves
@@ -74,7 +79,7 @@ class NetworkBackend:
 
     async def connect(self) -> None:
         """Open the first connections."""
-        pool = Pool(self._driver.connect, self._options)
+        pool = self._new_pool()
         try:
             await pool.open()
         except Exception as error:
@@ -90,6 +95,7 @@ class NetworkBackend:
 
     async def _close(self, pool: Pool[Link]) -> None:
         await pool.close()
+        await self._hosts.close()
         await self._driver.close()
 
     def _get_connection_kwargs(self) -> dict[str, Any]:
@@ -132,7 +138,9 @@ class NetworkBackend:
         except Exception as error:
             raise adopted(self._driver, error) from error.__cause__
         sent(slot.name)
-        return NetworkConnection(slot, pool, self._driver, self._begin, self._leaves)
+        return NetworkConnection(
+            slot, pool, self._driver, self._begin, self._leaves, self._hosts.is_deposed
+        )
 
     def statistics(self) -> Statistics:
         """The connections of the pool."""
@@ -157,7 +165,9 @@ class NetworkBackend:
             if slot is not None:
                 self._take_back(pool, slot, error, sql)
                 if self._is_undone(slot.link, error, statement, tries):
-                    repeats("its connection broke before it was done", error)
+                    broke = slot.link.is_closed()
+                    what = "connection broke before it was done" if broke else "server refused it"
+                    repeats(f"its {what}", error)
                     return await self._single(statement, site, work, tries + 1)
             raise adopted(self._driver, error) from error.__cause__
         left = self._known.get(sql) or self._leaves(sql)
@@ -176,7 +186,8 @@ class NetworkBackend:
         self, pool: Pool[Link], slot: Slot[Link], error: BaseException, sql: str
     ) -> None:
         """Take the connection of a statement that failed back."""
-        if slot.link.is_closed():
+        if slot.link.is_closed() or self._hosts.is_deposed(error):
+            # The other connections are as old, and to the same server.
             pool.drop(slot)
             pool.distrust()
         elif isinstance(error, Exception) and self._leaves(sql) is Leaves.NOTHING:
@@ -192,7 +203,14 @@ class NetworkBackend:
 
         Where it cannot be proved, that is noted on the error.
         """
-        if not isinstance(error, Exception) or not link.is_closed():
+        if not isinstance(error, Exception):
+            return False
+        if self._hosts.is_deposed(error):
+            # Another one may have taken its place. Of several statements in one text the first may
+            # have been done.
+            alone = statement.verb in _COMMITTED_AT_ONCE and ";" not in statement.sql
+            return alone and tries < _FOLLOWED
+        if not link.is_closed():
             return False
         if not link.sent:
             # All connections of the pool may have been closed since they were used.
@@ -219,5 +237,8 @@ class NetworkBackend:
         if pool.loop is not asyncio.get_running_loop():
             # The one it was connected in has ended, and with it the connections.
             pool.terminate()
-            pool = self._pool = Pool(self._driver.connect, self._options)
+            pool = self._pool = self._new_pool()
         return pool
+
+    def _new_pool(self) -> Pool[Link]:
+        return Pool(self._hosts.connect, self._options, self._hosts.is_well)

@@ -54,6 +54,7 @@ class NetworkConnection:
         driver: knows the errors.
         begin: the statements that begin a transaction with the given options.
         leaves: tells of an SQL text what it may leave in the session.
+        is_deposed: whether a server says by an error that it is no longer what was asked for.
     """
 
     def __init__(
@@ -63,12 +64,15 @@ class NetworkConnection:
         driver: Driver,
         begin: Begin,
         leaves: Callable[[str], Leaves],
+        is_deposed: Callable[[BaseException], bool],
     ) -> None:
         self._slot = slot
         self._pool = pool
         self._driver = driver
         self._begin_sql = begin
         self._leaves = leaves
+        self._is_deposed = is_deposed
+        self._only_reads = False
         self._as_new = True
         self._loop = asyncio.get_running_loop()
         # Tasks that share a connection take turns, statement by statement.
@@ -134,6 +138,7 @@ class NetworkConnection:
         for sql in self._begin_sql(options):
             await self._control(sql)
         self._begun, self._ended_as_sql = True, False
+        self._only_reads = bool(options.get("readonly"))
 
     async def commit(self) -> None:
         """Commit.
@@ -258,6 +263,10 @@ class NetworkConnection:
                     error.add_note(_BROKEN_AT_COMMIT if sql == "COMMIT" and link.sent else _BROKEN)
                 if not isinstance(error, Exception):
                     self._as_new = False  # it may run on the server still
+                elif not (self._begun and self._only_reads) and self._is_deposed(error):
+                    # Who comes next is to find the server that took its place.
+                    self._beyond_reset = True
+                    self._pool.distrust()
                 raise adopted(self._driver, error) from error.__cause__
             finally:
                 if holding is not None:

@@ -25,6 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Coroutine
 
+    from databases.backends.link import Link
     from databases.backends.pool_options import PoolOptions
     from databases.pending import CallSite
 
@@ -39,17 +40,30 @@ _MENDING = 5.0
 """Seconds that a reset, a sign of life or a farewell may take before a connection is dropped."""
 
 
+async def _answers(link: Link) -> bool:
+    await link.ping()
+    return True
+
+
 class Pool(Generic[LinkT]):
     """The connections of one database.
 
     Args:
         connect: opens a connection.
         options: how many, for how long.
+        is_well: asks the server of a connection for a sign of life, and whether it is the right one
+            still.
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[LinkT]], options: PoolOptions) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[LinkT]],
+        options: PoolOptions,
+        is_well: Callable[[LinkT], Awaitable[bool]] = _answers,
+    ) -> None:
         self._connect = connect
         self._options = options
+        self._is_well = is_well
         self.loop = asyncio.get_running_loop()
         """The event loop that its connections belong to."""
         self._now = self.loop.time
@@ -270,7 +284,7 @@ class Pool(Generic[LinkT]):
                         await link.reset()
                         slot.tenant = None
                     else:
-                        await link.ping()
+                        fit = await self._is_well(link)
             except Exception:
                 fit = False
             except BaseException:

@@ -13,11 +13,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from databases.backends.hosts import Target
+
 
 class NetworkOptions(Protocol):
     """The options of a network database, as its backend hands them on."""
 
     pool: PoolOptions
+
+    target: Target
 
     asked: dict[str, Any]
     """What databases 0.9 would have handed to the driver's pool."""
@@ -79,7 +83,7 @@ class PoolOptions:
         return options
 
 
-OURS = (*PoolOptions.__dataclass_fields__, "statement_cache_size")
+OURS = (*PoolOptions.__dataclass_fields__, "statement_cache_size", "target_session_attrs")
 """The options that every network database has, whatever its driver."""
 
 TRUTH = {"true": True, "1": True, "yes": True, "on": True}

@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from databases.backends.hosts import Target
+from databases.backends.link import Role
 from databases.backends.network import NetworkBackend
 from databases.backends.pool import Pool
 from databases.backends.pool_options import PoolOptions
@@ -37,6 +39,7 @@ class FakeOptions:
 
     pool: PoolOptions
     asked: dict[str, Any] = field(default_factory=dict)
+    target: Target = field(default_factory=Target)
 
 
 class FakeLink:
@@ -111,6 +114,9 @@ class FakeLink:
     async def ping(self) -> None:
         await self._do("ping")
 
+    async def role(self) -> Role:
+        return Role.PRIMARY
+
     async def close(self) -> None:
         await self._do("close")
         self.closed = True
@@ -164,13 +170,16 @@ class FakeServer:
 
     # As a driver.
 
-    async def connect(self) -> FakeLink:
+    async def connect(self, host: object = None) -> FakeLink:
         await self.step("connect")
         self.links.append(FakeLink(self, len(self.links) + 1))
         return self.links[-1]
 
     def adopted(self, error: BaseException) -> BaseException:
         return error
+
+    def role_told(self, error: BaseException) -> Role | None:
+        return None
 
     def is_undone(self, error: BaseException) -> bool:
         return isinstance(error, Ended)

@@ -191,7 +191,7 @@ async def test_it_is_run_again_once_not_for_ever(fake: FakeServer) -> None:
 
 async def test_a_server_that_only_hangs_up_is_not_tried_for_ever(fake: FakeServer) -> None:
     backend = await connected(fake)
-    connect = backend._driver.connect
+    connect = backend._hosts.connect
 
     async def closed() -> Any:
         link = await connect()

@@ -88,6 +88,53 @@ def test_replace_keeps_ipv6_brackets_and_makes_up_no_user() -> None:
     assert str(DatabaseURL("postgresql:///app").replace(hostname="h")) == "postgresql://h/app"
 
 
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("postgresql://ada:p%2Cw@a:1,b,[::1]:2/db", [("a", 1), ("b", None), ("::1", 2)]),
+        ("postgresql://[::1],[fe80::2]:3/db", [("::1", None), ("fe80::2", 3)]),
+        ("mysql://A,b,c", [("a", None), ("b", None), ("c", None)]),
+        ("postgresql://ada:pw@/db?host=a,::1&port=1,2", [("a", 1), ("::1", 2)]),
+        ("postgresql:///db?host=a,b&port=5433", [("a", 5433), ("b", 5433)]),
+        ("postgresql:///db?host=/tmp,/run&port=,2", [("/tmp", None), ("/run", 2)]),
+        ("postgresql://a:1,b/db?port=2", [("a", 1), ("b", 2)]),
+        ("postgresql://a/db", [("a", None)]),
+        ("postgresql:///db?host=/tmp&port=5433", [("/tmp", 5433)]),
+        ("mysql://u@/db?unix_socket=/run/m.sock", [("/run/m.sock", None)]),
+        ("sqlite:///a,b.db", [(None, None)]),
+    ],
+)
+def test_a_url_has_one_host_or_several(text: str, hosts: list[tuple[str | None, int]]) -> None:
+    url = DatabaseURL(text)
+    assert url.hosts == tuple(hosts)
+    assert (url.hostname, url.port) == hosts[0]
+    assert str(url) == text
+    assert url.replace(hosts=hosts) == url
+    for host in hosts:
+        assert url.replace(hosts=[host]).hosts == (host,)
+    named = url.replace(username="u,@", password="p,@:")
+    assert (named.username, named.password, named.hosts) == ("u,@", "p,@:", url.hosts)
+
+
+def test_what_replaces_several_hosts_leaves_none_of_them() -> None:
+    url = DatabaseURL("postgresql://ada@a:1,b:2/db?ssl=true")
+    assert str(url.replace(hostname="h")) == "postgresql://ada@h:1/db?ssl=true"
+    assert str(url.replace(port=5)) == "postgresql://ada@a:5,b:5/db?ssl=true"
+    hosts = [("::1", 7), ("c", None)]
+    assert str(url.replace(hosts=hosts)) == "postgresql://ada@[::1]:7,c/db?ssl=true"
+    sockets = url.replace(hosts=[("/tmp", 7), ("/run", None)])
+    assert str(sockets) == "postgresql://ada@/db?ssl=true&host=/tmp,/run&port=7,"
+    options = DatabaseURL("postgresql:///db?host=a,b&ssl=true&port=1,2")
+    assert str(options.replace(hostname="h", port=None)) == "postgresql://h/db?ssl=true"
+    assert options.replace(port=5).hosts == (("a", 5), ("b", 5))
+
+
+def test_the_password_is_hidden_beside_several_hosts() -> None:
+    url = DatabaseURL("postgresql://ada:s,cret@a:1,[::1]:2/db")
+    assert url.obscure_password == "postgresql://ada:********@a:1,[::1]:2/db"
+    assert "cret" not in repr(url)
+
+
 @pytest.mark.parametrize("wrong", [3, None, b"sqlite://"])
 def test_what_is_no_url_is_a_type_error(wrong: object) -> None:
     with pytest.raises(TypeError, match=r"write Database\("):
@@ -95,7 +142,22 @@ def test_what_is_no_url_is_a_type_error(wrong: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["postgresql://u:secret@h:port/db", "postgresql://u:secret@[::1/db"]
+    "wrong",
+    [
+        "postgresql://u:secret@h:port/db",
+        "postgresql://u:secret@[::1/db",
+        "postgresql://u:secret@a,b:port/db",
+        "postgresql://u:secret@a:1,b:65536/db",
+        "postgresql://u:secret@a,,b/db",
+        "postgresql://u:secret@a,/db",
+        "postgresql://u:secret@:1,:2/db",
+        "postgresql://u:secret@a,[::1/db",
+        "postgresql://u:secret@[::1,::2]/db",
+        "postgresql://u:secret@x,v@b,c:d/db",
+        "postgresql://u:secret@/db?host=a,&port=1",
+        "postgresql://u:secret@/db?host=a,b&port=1,2,3",
+        "postgresql://u:secret@a/db?port=x",
+    ],
 )
 def test_an_unreadable_url_does_not_show_its_password(wrong: str) -> None:
     with pytest.raises(InvalidURLError) as caught:
@@ -103,6 +165,18 @@ def test_an_unreadable_url_does_not_show_its_password(wrong: str) -> None:
     assert "secret" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
+
+
+@given(st.text("ab:,@[]/?#&=%1\t\x00é", max_size=20), st.text("ab:,=&%1/", max_size=20))
+def test_garbage_is_read_or_refused(place: str, options: str) -> None:
+    for text in (f"postgresql://{place}/db?host={options}", f"mysql://h/?port={options}", place):
+        try:
+            url = DatabaseURL(text)
+        except InvalidURLError:
+            continue
+        assert url.hosts
+        assert (url.hostname, url.port) == url.hosts[0]
+        assert isinstance(url.obscure_password, str)
 
 
 parts = st.text(min_size=1, max_size=20).filter(lambda s: s.isprintable() and "\\" not in s)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import aiomysql
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from databases.backends.mysql.options import MySQLOptions
+    from databases.url import Host
 
 
 class AiomysqlLink(MySQLLink):
     """A connection of aiomysql's."""
 
-    def __init__(self, connection: Any, driver: MySQLDriver) -> None:
-        super().__init__(connection, driver)
+    def __init__(self, connection: Any, driver: MySQLDriver, host: Host) -> None:
+        super().__init__(connection, driver, host)
         read_less_at_once(connection._writer.transport)
         # Its own way to write bytes does not work with PyMySQL 1.2.
         connection.escape = partial(_with_bytes, connection.escape)
@@ -48,7 +49,19 @@ class Driver(MySQLDriver):
     link = AiomysqlLink
 
     def __init__(self, options: MySQLOptions) -> None:
-        super().__init__(options, aiomysql.connect, MySQLError, OperationalError, aiomysql.SSCursor)
+        super().__init__(options, _connect, MySQLError, OperationalError, aiomysql.SSCursor)
+
+
+@wraps(aiomysql.connect)
+async def _connect(**arguments: Any) -> Any:
+    connection = aiomysql.Connection(**arguments)
+    try:
+        await connection._connect()
+    except BaseException:
+        # Cancelled, it would keep its socket.
+        connection.close()
+        raise
+    return connection
 
 
 def _with_bytes(escape: Callable[[Any], str], value: Any) -> str:

@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from databases.backends.cursors import FetchedCursor
-from databases.backends.mysql import faults
+from databases.backends.mysql import faults, sql
 from databases.backends.mysql.arguments import checked, in_pieces
 from databases.backends.mysql.cursors import StreamingCursor, result_of
 from databases.backends.sockets import has_news, shut
@@ -19,9 +19,10 @@ from databases.verbs import Verb
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from databases.backends.link import NetworkCursor
+    from databases.backends.link import NetworkCursor, Role
     from databases.backends.mysql.options import MySQLOptions
     from databases.statements import Batch, Bound, Statement
+    from databases.url import Host
 
 T = TypeVar("T")
 
@@ -81,13 +82,13 @@ class MySQLDriver:
         self._arguments = options.arguments(connect)
         self._killing: set[asyncio.Task[None]] = set()
 
-    async def connect(self) -> MySQLLink:
-        """Open a connection."""
+    async def connect(self, host: Host) -> MySQLLink:
+        """Open a connection to a host."""
         # The drivers' own limit ends when the socket is connected.
         async with asyncio.timeout(self.options.connect_timeout):
-            connection = await self._connect(**self._arguments)
+            connection = await self._connect(**self.options.place(host), **self._arguments)
         self.server_version = connection.get_server_info()
-        opened = self.link(connection, self)
+        opened = self.link(connection, self, host)
         try:
             if "ssl" in self._arguments and opened.is_in_the_clear():
                 raise self.gone(faults.NO_TLS, "The server offers no TLS, and ssl=true asks for it")
@@ -106,6 +107,10 @@ class MySQLDriver:
         """Whether an error is of the driver's."""
         return isinstance(error, self._error)
 
+    def role_told(self, error: BaseException) -> Role | None:
+        """What a server says that it is when it refuses a statement for that."""
+        return faults.role_told(error) if self.is_its_own(error) else None
+
     def is_undone(self, error: BaseException) -> bool:
         """The server does not say whether it had done the statement."""
         return False
@@ -119,16 +124,16 @@ class MySQLDriver:
         if self._killing:
             await asyncio.wait(self._killing, timeout=seconds)
 
-    def kill_soon(self, thread: int) -> None:
+    def kill_soon(self, thread: int, host: Host) -> None:
         """Have the server stop what runs on a connection that is closed by now."""
-        task = asyncio.get_running_loop().create_task(self._kill(thread))
+        task = asyncio.get_running_loop().create_task(self._kill(thread, host))
         self._killing.add(task)
         task.add_done_callback(self._killing.discard)
 
-    async def _kill(self, thread: int) -> None:
+    async def _kill(self, thread: int, host: Host) -> None:
         try:
             async with asyncio.timeout(_KILLING):
-                connection = await self._connect(**self._arguments)
+                connection = await self._connect(**self.options.place(host), **self._arguments)
                 try:
                     cursor = await connection.cursor()
                     await cursor.execute(f"KILL {thread:d}")
@@ -144,12 +149,14 @@ class MySQLLink:
     Args:
         connection: the driver's.
         driver: what opened it.
+        host: where the server is.
     """
 
     commits_by_itself = True
 
-    def __init__(self, connection: Any, driver: MySQLDriver) -> None:
+    def __init__(self, connection: Any, driver: MySQLDriver, host: Host) -> None:
         self.raw = connection
+        self._host = host
         self.sent = False
         self.in_transaction = connection.get_transaction_status
         self._driver = driver
@@ -297,6 +304,15 @@ class MySQLLink:
         """Ask the server for a sign of life."""
         await self.raw.ping(reconnect=False)
 
+    async def role(self) -> Role:
+        """What the server is now, alone or as a node of a Galera cluster."""
+        cursor = await self.raw.cursor()
+        await cursor.execute(sql.ROLE)
+        told = dict(await cursor.fetchall())
+        while await cursor.nextset():
+            told.update(await cursor.fetchall())
+        return sql.role(told)
+
     async def close(self) -> None:
         """Take leave of the server."""
         if self._busy:
@@ -310,7 +326,7 @@ class MySQLLink:
         try:
             self.raw.close()
             if self._busy:
-                self._driver.kill_soon(self._thread)
+                self._driver.kill_soon(self._thread, self._host)
         except RuntimeError:
             shut(self._transport())
             self._forget_transport()

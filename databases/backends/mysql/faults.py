@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from databases import exceptions
+from databases.backends.link import Role
 
 _CLASSES: dict[str, type[exceptions.DriverError]] = {
     name: getattr(exceptions, name)
@@ -39,6 +42,22 @@ _ADVICE = {
         "run it again from its beginning."
     ),
 }
+
+
+_OPTION_PREVENTS = 1290
+_READ_ONLY = 1836
+_UNKNOWN_COMMAND = 1047
+
+
+def role_told(error: BaseException) -> Role | None:
+    """What a server says that it is when it refuses a statement for that."""
+    # Two of the codes mean other things too. The names of options are in no language.
+    code, text = code_of(error), str(error)
+    if code == _UNKNOWN_COMMAND and "WSREP" in text:
+        return Role.UNREADY
+    if code == _READ_ONLY or (code == _OPTION_PREVENTS and re.search("read[-_]only", text)):
+        return Role.STANDBY
+    return None
 
 
 def code_of(error: BaseException) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from databases.backends.hosts import Target
 from databases.backends.pool_options import TRUTH, PoolOptions, check_known
 from databases.exceptions import UnknownOptionError
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
 
-    from databases.url import DatabaseURL
+    from databases.url import DatabaseURL, Host
 
 _NUMBERS = ("connect_timeout", "statement_cache_size")
 _SIZES = {"min_size": "minsize", "max_size": "maxsize", "pool_recycle": "pool_recycle"}
@@ -23,10 +24,10 @@ class MySQLOptions:
     """How a MySQL or MariaDB database is reached.
 
     Args:
-        url: ``mysql://user:password@host:port/database``; behind the ``?`` the pool's options,
-            ``ssl``, ``ssl_ca``, ``ssl_cert``, ``ssl_key`` (paths), ``unix_socket``, ``charset``,
-            ``connect_timeout`` (seconds), ``statement_cache_size``, ``init_command``,
-            ``sql_mode``.
+        url: ``mysql://user:password@host:port/database``, or several hosts; behind the ``?`` the
+            pool's options, ``target_session_attrs``, ``ssl``, ``ssl_ca``, ``ssl_cert``, ``ssl_key``
+            (paths), ``unix_socket``, ``charset``, ``connect_timeout`` (seconds),
+            ``statement_cache_size``, ``init_command``, ``sql_mode``.
         keywords: the keywords of ``Database``, which win over the URL's options. What is not one of
             the pool's is handed to the driver.
 
@@ -35,7 +36,8 @@ class MySQLOptions:
     """
 
     def __init__(self, url: DatabaseURL, keywords: Mapping[str, Any]) -> None:
-        given: dict[str, Any] = {**url.options, **keywords}
+        in_url = {n: value for n, value in url.options.items() if n not in ("host", "port")}
+        given: dict[str, Any] = {**in_url, **keywords}
         if "unix_sock" in given:
             given.setdefault("unix_socket", given.pop("unix_sock"))
         self.shown = url.obscure_password
@@ -46,7 +48,13 @@ class MySQLOptions:
         for name in _NUMBERS:
             if name in given:
                 given[name] = _whole(name, given[name])
-        self.connect_timeout: int = given.setdefault("connect_timeout", 60)
+        socket = "unix_socket" in given
+        self.target = Target.take(
+            ((None, None),) if socket else url.hosts, given, given.get("connect_timeout"), 60.0
+        )
+        self.connect_timeout: int = given.setdefault(
+            "connect_timeout", int(self.target.timeout or 60)
+        )
         if not given.pop("autocommit", True):
             raise UnknownOptionError(
                 "MySQL without autocommit would never keep a single statement: leave autocommit= "
@@ -55,13 +63,8 @@ class MySQLOptions:
         self._sql_mode: str | None = given.pop("sql_mode", None)
         self.statement_cache_size: int = given.pop("statement_cache_size", 100)
         given.setdefault("charset", "utf8mb4")
-        self._place = {
-            "host": url.components.hostname or given.pop("host", None),
-            "port": url.port,
-            "user": url.username,
-            "password": url.password,
-            "db": url.database or None,
-        }
+        who = {"user": url.username, "password": url.password, "db": url.database or None}
+        self._who = {name: value for name, value in who.items() if value is not None}
         tls = {name: given.pop(name, None) for name in _TLS}
         asked = given.pop("ssl", None)
         if isinstance(asked, str):
@@ -93,14 +96,19 @@ class MySQLOptions:
             statements.append(self._given["init_command"])
         return statements
 
+    def place(self, host: Host) -> dict[str, Any]:
+        """The arguments for one of the hosts, where keywords of the driver's do not say another."""
+        place = zip(("host", "port"), host, strict=True)
+        return {k: v for k, v in place if v is not None and k not in self._given}
+
     def arguments(self, connect: Callable[..., Any]) -> dict[str, Any]:
-        """The arguments for a driver's ``connect``."""
+        """The arguments for a driver's ``connect``, but for the host."""
         check_known("MySQL", self._given, {*inspect.signature(connect).parameters, *_TLS})
-        place = {name: value for name, value in self._place.items() if value is not None}
-        if isinstance(place.get("password"), str):
+        who = dict(self._who)
+        if isinstance(who.get("password"), str):
             # The drivers encode it as latin-1, the server expects the bytes of UTF-8.
-            place["password"] = str(place["password"]).encode().decode("latin-1")
-        return {**place, "autocommit": True, **self._given}
+            who["password"] = who["password"].encode().decode("latin-1")
+        return {**who, "autocommit": True, **self._given}
 
 
 def _whole(name: str, value: Any) -> int:

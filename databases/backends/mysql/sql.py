@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from databases.backends.link import Role
 from databases.backends.session import what_is_left
 from databases.backends.transactions import TransactionOptions
 
@@ -53,3 +54,18 @@ def begin(options: Mapping[str, Any]) -> list[str]:
         # Without SESSION it is for the next transaction alone.
         statements.insert(0, f"SET TRANSACTION ISOLATION LEVEL {read.isolation}")
     return statements
+
+
+ROLE = (
+    "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('read_only', 'wsrep_on'); "
+    "SHOW GLOBAL STATUS LIKE 'wsrep_ready'"
+)
+"""What tells the role of a server: one round trip, and no error where there is no Galera."""
+
+
+def role(told: Mapping[str, str]) -> Role:
+    """What a server is by what it answers to that."""
+    if told.get("wsrep_on") == "ON" and told.get("wsrep_ready") != "ON":
+        return Role.UNREADY
+    # MariaDB 12 has several degrees of it.
+    return Role.PRIMARY if told.get("read_only", "OFF") == "OFF" else Role.STANDBY

@@ -10,9 +10,10 @@ import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
 from databases.backends.cursors import FetchedCursor
+from databases.backends.link import Role
 from databases.backends.postgres import sql
 from databases.backends.postgres.cursors import PostgresCursor
-from databases.backends.postgres.faults import SHUT_DOWN, adopted_by_state, unreachable
+from databases.backends.postgres.faults import READ_ONLY, SHUT_DOWN, adopted_by_state, unreachable
 from databases.backends.postgres.json_text import decode_in_core, decoded
 from databases.backends.postgres.rows import PostgresRecord
 from databases.backends.sockets import read_less_at_once, shut
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from databases.backends.link import NetworkCursor
     from databases.backends.postgres.options import PostgresOptions
     from databases.statements import Batch, Bound, Statement
+    from databases.url import Host
 
 _ASK_AGAIN = 0.1
 """Seconds after which the server is asked again to stop a statement."""
@@ -53,9 +55,9 @@ class Driver:
         self._arguments = options.for_asyncpg()
         self._init: Callable[[Any], Awaitable[None]] | None = self._arguments.pop("init", None)
 
-    async def connect(self) -> AsyncpgLink:
-        """Open a connection."""
-        connection = await asyncpg.connect(**self._arguments)
+    async def connect(self, host: Host) -> AsyncpgLink:
+        """Open a connection to a host."""
+        connection = await asyncpg.connect(**self.options.place(host), **self._arguments)
         if self._init is not None:
             try:
                 await self._init(connection)
@@ -83,6 +85,10 @@ class Driver:
         if isinstance(error, OSError | TimeoutError):
             return unreachable(error, self.options)
         return error
+
+    def role_told(self, error: BaseException) -> Role | None:
+        """What a server says that it is when it refuses to write."""
+        return Role.STANDBY if getattr(error, "sqlstate", None) == READ_ONLY else None
 
     def is_undone(self, error: BaseException) -> bool:
         """Whether the server ended the session before the statement was done."""
@@ -293,6 +299,13 @@ class AsyncpgLink:
     async def ping(self) -> None:
         """Ask the server for a sign of life."""
         await self.raw.execute("SELECT 1")
+
+    async def role(self) -> Role:
+        """What the server is now."""
+        told: Any = self.raw.get_settings()
+        if hasattr(told, "in_hot_standby"):
+            return sql.role(told.in_hot_standby, told.default_transaction_read_only)
+        return sql.role(*await self.raw.fetchrow(sql.ROLE))
 
     async def close(self) -> None:
         """Stop what is under way, and take leave of the server."""

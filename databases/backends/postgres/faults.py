@@ -47,6 +47,9 @@ SHUT_DOWN = ("57P01", "57P02")
 """The server ended the session, with or without being asked nicely. It says so before a statement
 is committed, or not at all."""
 
+READ_ONLY = "25006"
+"""What a server says that takes no writes."""
+
 _PREPARED = ("26000", "42P05", "08P01")
 """A prepared statement is missing, or is there already: it was prepared in another session."""
 

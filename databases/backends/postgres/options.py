@@ -7,6 +7,7 @@ import inspect
 from typing import Any
 from urllib.parse import urlencode
 
+from databases.backends.hosts import Target
 from databases.backends.pool_options import OURS, TRUTH, PoolOptions, check_known, number
 from databases.exceptions import UnknownOptionError
 
@@ -14,14 +15,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from databases.url import DatabaseURL
+    from databases.url import DatabaseURL, Host
 
-_HOSTS = ("host", "unix_sock", "unix_socket")
+_PLACE = ("host", "port", "unix_sock", "unix_socket")
 
 _LIBPQ_ALONE = frozenset(
     """
     channel_binding client_encoding fallback_application_name gssencmode keepalives keepalives_count
-    keepalives_idle keepalives_interval load_balance_hosts replication sslcompression
+    keepalives_idle keepalives_interval replication sslcompression
     tcp_user_timeout
     """.split()  # noqa: SIM905
 )
@@ -32,9 +33,10 @@ class PostgresOptions:
     """How a PostgreSQL database is reached.
 
     Args:
-        url: ``postgresql://user:password@host:port/database``; behind the ``?`` the pool's options,
-            ``statement_cache_size``, ``ssl``, and whatever libpq knows (``sslmode``,
-            ``application_name`` ...). Source: PostgreSQL's documentation, 34.1.2.
+        url: ``postgresql://user:password@host:port/database``, or several hosts; behind the ``?``
+            the pool's options, ``statement_cache_size``, ``ssl``, and whatever libpq knows
+            (``target_session_attrs``, ``sslmode``, ``application_name`` ...). Source: PostgreSQL's
+            documentation, 34.1.2.
         keywords: the keywords of ``Database``, which win over the URL's options. What is not one of
             the pool's is handed to the driver.
 
@@ -43,11 +45,13 @@ class PostgresOptions:
     """
 
     def __init__(self, url: DatabaseURL, keywords: Mapping[str, Any]) -> None:
-        in_url = {name: value for name, value in url.options.items() if name not in _HOSTS}
+        in_url = {name: value for name, value in url.options.items() if name not in _PLACE}
         given: dict[str, Any] = {**in_url, **keywords}
         self.shown = url.obscure_password
         sizes = [name for name in ("min_size", "max_size") if name in given]
         self.pool = PoolOptions.take(given)
+        limit = given.get("connect_timeout", given.get("timeout"))
+        self.target = Target.take(url.hosts, given, limit, usual=60.0)
         size = given.pop("statement_cache_size", 100)
         try:
             self.statement_cache_size = int(size)
@@ -76,28 +80,26 @@ class PostgresOptions:
                 )
         self._keywords = given
         self.asked |= given
-        self._place = {
-            "host": url.hostname,
-            "port": url.port,
-            "user": url.username,
-            "password": url.password,
-            "database": url.database or None,
-        }
+        who = {"user": url.username, "password": url.password, "database": url.database or None}
+        self._who = {name: value for name, value in who.items() if value is not None}
 
     def with_option(self, option: str) -> str:
         """The URL with an option more, to show in a message."""
         return f"{self.shown}{'&' if '?' in self.shown else '?'}{option}"
 
+    def place(self, host: Host) -> dict[str, Any]:
+        """The arguments for one of the hosts, where keywords of the driver's do not say another."""
+        place = zip(("host", "port"), host, strict=True)
+        return {k: v for k, v in place if v is not None and k not in self._keywords}
+
     def for_asyncpg(self) -> dict[str, Any]:
-        """The arguments for ``asyncpg.connect``."""
+        """The arguments for ``asyncpg.connect``, but for the host."""
         import asyncpg
 
         known = set(inspect.signature(asyncpg.connect).parameters) | {"init"}
         known -= {"dsn", "connection_class", "record_class", "loop"}
         check_known("PostgreSQL by asyncpg", self._keywords, known)
-        arguments: dict[str, Any] = {
-            name: value for name, value in self._place.items() if value is not None
-        }
+        arguments: dict[str, Any] = dict(self._who)
         if self.ssl is not None:
             arguments["ssl"] = self.ssl
         words = {name: word for name, word in self._libpq.items() if name not in _LIBPQ_ALONE}
@@ -112,14 +114,14 @@ class PostgresOptions:
         return {**arguments, **self._keywords, **size}
 
     def for_psycopg(self) -> dict[str, Any]:
-        """The arguments for ``psycopg.AsyncConnection.connect``: libpq's words."""
+        """The arguments for ``psycopg.AsyncConnection.connect``: libpq's words, no host."""
         from psycopg.pq import Conninfo
 
         known = {option.keyword.decode() for option in Conninfo.get_defaults()}
         given = [*self._libpq, *self._keywords]
         check_known("PostgreSQL by psycopg", given, known | {"context", "init"})
-        arguments: dict[str, Any] = {**self._place, **self._libpq, **self._keywords}
-        arguments["dbname"] = arguments.pop("database")
+        arguments: dict[str, Any] = {**self._who, **self._libpq, **self._keywords}
+        arguments["dbname"] = arguments.pop("database", None)
         # In any other encoding, which the database may have, there is text that cannot be sent.
         arguments["client_encoding"] = "utf8"
         if self.ssl is True:

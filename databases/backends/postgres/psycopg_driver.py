@@ -16,9 +16,10 @@ from psycopg.types.string import TextLoader
 
 from databases import exceptions
 from databases.backends.cursors import FetchedCursor
+from databases.backends.link import Role
 from databases.backends.postgres import sql
 from databases.backends.postgres.cursors import PostgresCursor
-from databases.backends.postgres.faults import SHUT_DOWN, adopted_by_state, unreachable
+from databases.backends.postgres.faults import READ_ONLY, SHUT_DOWN, adopted_by_state, unreachable
 from databases.backends.postgres.json_text import decode_in_core, decoded
 from databases.backends.postgres.psycopg_connection import STOPPING, Background, Connection
 from databases.statements import LONGEST_KEPT
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from databases.backends.postgres.options import PostgresOptions
     from databases.records import Result
     from databases.statements import Batch, Bound, Statement
+    from databases.url import Host
 
 _REFUSALS = (
     (re.compile(r"password authentication failed|no password supplied"), "28P01"),
@@ -77,11 +79,12 @@ class Driver:
         self._arguments.setdefault("context", _adapters())
         self.background = Background()
 
-    async def connect(self) -> PsycopgLink:
-        """Open a connection."""
+    async def connect(self, host: Host) -> PsycopgLink:
+        """Open a connection to a host."""
         size = self.options.statement_cache_size
         try:
             connection = await Connection.connect(
+                **self.options.place(host),
                 **self._arguments,
                 autocommit=True,
                 # Placeholders are PostgreSQL's own: nothing is parsed.
@@ -129,6 +132,10 @@ class Driver:
         if isinstance(error, psycopg.OperationalError):
             return unreachable(error, self.options)
         return exceptions.adopt(error, next(o for t, o in _OURS if isinstance(error, t)))
+
+    def role_told(self, error: BaseException) -> Role | None:
+        """What a server says that it is when it refuses to write."""
+        return Role.STANDBY if getattr(error, "sqlstate", None) == READ_ONLY else None
 
     def is_undone(self, error: BaseException) -> bool:
         """Whether the server ended the session before the statement was done."""
@@ -317,6 +324,16 @@ class PsycopgLink:
     async def ping(self) -> None:
         """Ask the server for a sign of life."""
         await self.run("SELECT 1")
+
+    async def role(self) -> Role:
+        """What the server is now."""
+        known = self.raw.pgconn.parameter_status
+        standby, only_reads = known(b"in_hot_standby"), known(b"default_transaction_read_only")
+        if standby is None or only_reads is None:
+            cursor: Any = self.raw.cursor()
+            await cursor.execute(sql.ROLE, prepare=False)
+            return sql.role(*await cursor.fetchone())
+        return sql.role(standby.decode(), only_reads.decode())
 
     async def close(self) -> None:
         """Stop what is under way, and take leave of the server."""

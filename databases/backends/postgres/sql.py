@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from databases.backends.link import Role
 from databases.backends.session import what_is_left
 from databases.backends.transactions import TransactionOptions
 from databases.verbs import Verb, leading_words
@@ -72,6 +73,12 @@ RESET = (
 """DISCARD ALL without what drops prepared statements: the drivers go on to use theirs. Source:
 PostgreSQL's documentation, "DISCARD"."""
 
+ROLE = (
+    "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'on' ELSE 'off' END, "
+    "pg_catalog.current_setting('default_transaction_read_only')"
+)
+"""What servers before version 14 do not tell everybody who connects."""
+
 _CHANGES = re.compile(r"\b(?:INSERT|UPDATE|DELETE|MERGE)\b", re.I)
 
 _LEVELS = ("READ UNCOMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
@@ -99,3 +106,10 @@ def is_declarable(statement: Statement) -> bool:
         return False
     first = leading_words(statement.sql, 1)[0].upper()
     return first != "EXPLAIN" and not (first == "WITH" and _CHANGES.search(statement.sql))
+
+
+def role(in_hot_standby: str, default_transaction_read_only: str) -> Role:
+    """What a server is by its settings. Source: PostgreSQL's documentation, 54.2.7."""
+    if in_hot_standby == "on":
+        return Role.STANDBY
+    return Role.READ_ONLY if default_transaction_read_only == "on" else Role.PRIMARY
