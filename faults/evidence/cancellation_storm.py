@@ -205,13 +205,10 @@ class CancellationStorm:
     async def _round(self) -> None:
         works = [*self._works, self._other_database] if self.dice.random() < 0.3 else self._works
         victims = [Victim(self, self.dice.choice(works)) for _ in range(_TASKS)]
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                ended = await asyncio.gather(
-                    *[victim.task for victim in victims], return_exceptions=True
-                )
-        except TimeoutError:
-            raise AssertionError(f"round {self.counts.rounds} hangs:\n{_stacks()}") from None
+        tasks = [victim.task for victim in victims]
+        _, hanging = await asyncio.wait(tasks, timeout=_PATIENCE)
+        assert not hanging, f"round {self.counts.rounds} hangs:\n{_stacks()}"
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
         for victim, result in zip(victims, ended, strict=True):
             self._judge(victim, result)
         try:

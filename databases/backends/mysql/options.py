@@ -43,7 +43,7 @@ class MySQLOptions:
         self.shown = url.obscure_password
         sizes = {name: given[name] for name in _SIZES if name in given}
         self.pool = PoolOptions.take(given)
-        self.asked: dict[str, Any] = {_SIZES[name]: int(value) for name, value in sizes.items()}
+        self.asked: dict[str, Any] = {_SIZES[name]: _whole(name, sizes[name]) for name in sizes}
         """What databases 0.9 handed to the driver's pool, but for the keywords."""
         for name in _NUMBERS:
             if name in given:
@@ -107,21 +107,27 @@ class MySQLOptions:
         who = dict(self._who)
         if isinstance(who.get("password"), str):
             # The drivers encode it as latin-1, the server expects the bytes of UTF-8.
-            who["password"] = who["password"].encode().decode("latin-1")
+            who["password"] = who["password"].encode(errors="surrogatepass").decode("latin-1")
         return {**who, "autocommit": True, **self._given}
 
 
 def _whole(name: str, value: Any) -> int:
     try:
         return int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UnknownOptionError(f"The option {name} is a whole number, not {value!r}") from None
 
 
 def _context(ssl_ca: str | None, ssl_cert: str | None, ssl_key: str | None) -> ssl.SSLContext:
     import ssl
 
-    context = ssl.create_default_context(cafile=ssl_ca)
-    if ssl_cert is not None:
-        context.load_cert_chain(ssl_cert, ssl_key)
+    try:
+        context = ssl.create_default_context(cafile=ssl_ca)
+        if ssl_cert is not None:
+            context.load_cert_chain(ssl_cert, ssl_key)
+    except (OSError, TypeError, ValueError) as error:
+        raise UnknownOptionError(
+            f"The options ssl_ca={ssl_ca!r}, ssl_cert={ssl_cert!r} and ssl_key={ssl_key!r} are "
+            f"paths of files in PEM format: {error}"
+        ) from error
     return context
