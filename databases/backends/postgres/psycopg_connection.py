@@ -55,6 +55,17 @@ class Connection(psycopg.AsyncConnection[Any]):
     """Whether it is to be used no more, although it may be open still."""
     _stopping: asyncio.Task[None] | None = None
 
+    def cursor(self, *args: Any, **kwargs: Any) -> Any:
+        """Return a cursor.
+
+        Raises:
+            OperationalError: where the connection is to be used no more. Whoever stops a statement
+                may read from it still, and of two that read from a socket one waits for ever.
+        """
+        if self.ended:
+            raise psycopg.OperationalError("the connection is closed")
+        return super().cursor(*args, **kwargs)
+
     def is_busy(self) -> bool:
         """Whether somebody waits for the server."""
         stopping = self._stopping is not None and not self._stopping.done()
