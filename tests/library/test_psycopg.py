@@ -78,6 +78,25 @@ async def test_a_connection_given_up_while_its_statement_is_stopped_takes_no_oth
     assert await stopped(postgresql_server)
 
 
+async def test_an_execute_many_that_is_cancelled_once_more_while_it_is_stopped_is_cancelled(
+    database: Database, postgresql_server: PostgreSQL
+) -> None:
+    async def write() -> None:
+        slowly = "INSERT INTO numbers SELECT :n FROM pg_sleep(3)"
+        await database.execute_many(slowly, [{"n": 1}, {"n": 2}])
+
+    task = asyncio.create_task(write())
+    await until(lambda: is_busy(postgresql_server))
+    [slot] = pool_of(database)._slots
+    task.cancel()
+    await until(lambda: slot.link.raw._stopping)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert await database.fetch_val("SELECT count(*) FROM numbers") == 0
+    assert await stopped(postgresql_server)
+
+
 async def test_a_statement_cancelled_while_it_is_prepared_is_not_run(
     database: Database, postgresql_server: PostgreSQL
 ) -> None:

@@ -226,7 +226,7 @@ class PsycopgLink:
             # one statement with the rows of another.
             if self.raw.pgconn.pipeline_status:
                 self.terminate()
-            elif alone and self.in_transaction():
+            elif alone and self.in_transaction() and not self.is_closed():
                 await self.run("ROLLBACK")
         if failed is not None:
             try:
