@@ -80,6 +80,9 @@ def adopted(error: BaseException, kind: type[BaseException], shown: str) -> Base
         error = exceptions.adopt(error, _CLASSES[names[0]] if names else exceptions.DriverError)
     elif isinstance(error, OSError | TimeoutError):
         error = exceptions.adopt(error, exceptions.OperationalError)
+    elif isinstance(error, ValueError):
+        # Values that cannot be sent: half of a surrogate pair, a number over 64 bits.
+        error = exceptions.adopt(error, exceptions.DataError)
     else:
         return error
     code = code_of(error)

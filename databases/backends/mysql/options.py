@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 _NUMBERS = ("connect_timeout", "statement_cache_size")
 _SIZES = {"min_size": "minsize", "max_size": "maxsize", "pool_recycle": "pool_recycle"}
+_SWALLOWING = frozenset({"big5", "cp932", "gb18030", "gbk", "sjis"})
+"""Character sets in which a backslash can be the second half of a character. The drivers put one in
+front of a quote, and behind a byte that is none of its own the server would take both for one."""
+
 _TLS = ("ssl_ca", "ssl_cert", "ssl_key")
 
 
@@ -62,7 +66,11 @@ class MySQLOptions:
             )
         self._sql_mode: str | None = given.pop("sql_mode", None)
         self.statement_cache_size: int = given.pop("statement_cache_size", 100)
-        given.setdefault("charset", "utf8mb4")
+        if str(given.setdefault("charset", "utf8mb4")).lower() in _SWALLOWING:
+            raise UnknownOptionError(
+                f"The option charset is not taken for {given['charset']}, in which a value could "
+                "end its own string. utf8mb4 has all of its characters: leave charset out"
+            )
         who = {"user": url.username, "password": url.password, "db": url.database or None}
         self._who = {name: value for name, value in who.items() if value is not None}
         tls = {name: given.pop(name, None) for name in _TLS}

@@ -122,6 +122,8 @@ class Driver:
 
     def adopted(self, error: BaseException) -> BaseException:
         """Make an error of psycopg ours as well."""
+        if isinstance(error, UnicodeEncodeError):
+            return exceptions.adopt(error, exceptions.DataError)  # half of a surrogate pair
         if not isinstance(error, psycopg.Error):
             return error
         # Only what it would be pickled with stays: the connection knows the password.
