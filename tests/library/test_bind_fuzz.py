@@ -147,7 +147,7 @@ def pieces(draw: Any, name: str) -> list[Piece]:
 
 
 @on_every_dialect
-@examples(300)
+@examples(120)
 @given(data=st.data())
 def test_a_bind_is_what_stands_outside_of_strings_names_and_comments(
     name: str, data: st.DataObject
@@ -172,7 +172,7 @@ def test_a_bind_is_what_stands_outside_of_strings_names_and_comments(
 
 
 @on_every_dialect
-@examples(300)
+@examples(120)
 @given(st.one_of(HOSTILE, ANY_TEXT, st.lists(HOSTILE, max_size=8).map(" ".join)))
 def test_any_text_is_read_and_each_bind_is_one_placeholder(name: str, text: str) -> None:
     dialect = DIALECTS[name]
@@ -186,7 +186,7 @@ def test_any_text_is_read_and_each_bind_is_one_placeholder(name: str, text: str)
 
 
 @on_every_dialect
-@examples(300)
+@examples(120)
 @given(
     st.one_of(
         ANY_TEXT,
@@ -267,7 +267,7 @@ def test_long_hostile_sql_is_read_in_reasonable_work(name: str) -> None:
     begun = time.monotonic()
     for unit in UNITS:
         for start in STARTS:
-            text = start + unit * (LONG // 20 // len(unit))
+            text = start + unit * (LONG // 40 // len(unit))
             TextStatement(text, dialect)
             verb_of(text)
             verb_of("WITH " + text)
@@ -370,7 +370,7 @@ async def test_hostile_text_comes_back_from_wherever_it_stands(
     assert await database.fetch_val("SELECT count(*) FROM users") == 0
 
 
-@examples(25)
+@examples(15)
 @given(data=st.data())
 async def test_any_text_comes_back_as_it_was(
     kind: Kind, database: Database, data: st.DataObject
