@@ -243,6 +243,17 @@ def disconnected() -> NotConnectedError:
     )
 
 
+def given_back() -> StateError:
+    """The error for a statement whose connection was given back before its turn came."""
+    return StateError(
+        "The connection was given back before this statement had its turn on it: wait for all "
+        "tasks that use a connection inside its block. gather() does not where one of them fails.\n"
+        "  async with database.connection() as connection:\n"
+        "      async with asyncio.TaskGroup() as group:\n"
+        "          group.create_task(use(connection))"
+    )
+
+
 def adopt(error: BaseException, ours: type[DriverError]) -> BaseException:
     """Make a driver's error an instance of our class as well.
 

@@ -50,6 +50,8 @@ _TOKEN = re.compile(
     r"""(?:\.(?:"[^"]*(?:"|\Z)|`[^`]*(?:`|\Z)|[^\W\d][\w$]*))*)|(?P<sign>[(),;])"""
 )
 
+_OPENS = re.compile(r"\s*\(")
+
 _OPERATIONS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE"})
 _NOT_BEHIND = frozenset({"FOR", "KEY", "DO", "ON"})
 """Behind these there is no operation: FOR UPDATE, ON DELETE CASCADE, DO UPDATE."""
@@ -80,7 +82,7 @@ def summary_of(sql: str) -> str:
         if match["name"] is None:
             reader.sign(match["sign"])
         else:
-            reader.word(match["name"], is_call=sql[match.end() :].lstrip()[:1] == "(")
+            reader.word(match["name"], is_call=_OPENS.match(sql, match.end()) is not None)
     length, kept = -1, []
     for found in reader.found:
         length += 1 + len(found)

@@ -19,6 +19,15 @@ _SEVERAL = re.compile(r"((?:[^/?#]*:)?//(?:[^/?#]*@)?)([^/?#@]*,[^/?#@]*)(.*)", 
 
 _PLACE_OPTIONS = frozenset({"host", "port", "unix_sock", "unix_socket"})
 
+_NO_HOST = re.compile(r"[?#@,\[\]\s]")
+"""What no host has: it would be read as another part of the URL."""
+
+_CREDENTIALS = re.compile(r"\A((?:[^:@]*:(?=//))?+[^@]*?:).*@", re.S)
+"""What looks like a user name and a password, where they could not be read."""
+
+_ENCODED = ("username", "password", "database")
+"""Parts that are written in a URL in another way than they are read."""
+
 _HIDDEN = "********"
 _SECRET_OPTIONS = frozenset({"password", "passwd", "sslpassword"})
 
@@ -96,7 +105,8 @@ class DatabaseURL:
         """User name and password as written (percent-encoded), or None without a user name."""
         if not self.components.username:
             return None
-        return self.components.netloc.rpartition("@")[0].rstrip(":").encode()
+        userinfo = self.components.netloc.rpartition("@")[0].rstrip(":")
+        return userinfo.encode(errors="surrogatepass")
 
     @property
     def username(self) -> str | None:
@@ -150,6 +160,8 @@ class DatabaseURL:
 
         Raises:
             TypeError: for a part that a URL does not have.
+            InvalidURLError: (a ``TypeError`` too) for a value that would be read as something else
+                in a URL, such as a host with ``@`` in it.
 
         Example:
             >>> str(DatabaseURL("postgresql://localhost/app").replace(database="test_app"))
@@ -157,26 +169,59 @@ class DatabaseURL:
             >>> str(DatabaseURL("postgresql://a/app").replace(hosts=[("b", 5433), ("c", None)]))
             'postgresql://b:5433,c/app'
         """
+        if not changes:
+            return DatabaseURL(self)
+        asked = {name: changes[name] or "" for name in _ENCODED if name in changes}
+        names = ", ".join(f"{name}=..." for name in changes)
+        try:
+            components = self._changed(changes)
+            changed = DatabaseURL(_unsplit(components))
+        except (InvalidURLError, UnicodeEncodeError):
+            changed = None
+        if (
+            changed is None
+            or changed.components != components
+            or any((getattr(changed, name) or "") != part for name, part in asked.items())
+        ):
+            # Not with the error of above as its context: that can quote a password.
+            raise InvalidURLError(
+                f"replace({names}): in a URL that would be read as something else, or not at all. "
+                "A host has no @, ?, # or comma, a port is a number from 0 to 65535, a scheme has "
+                "letters and digits, and no text has half of a surrogate pair"
+            )
+        return changed
+
+    def _changed(self, changes: dict[str, Any]) -> SplitResult:
         if changes.keys() & {"username", "password", "hostname", "port", "hosts"}:
             changes["netloc"] = self._netloc(changes)
         if changes.keys() & {"dialect", "driver"}:
-            dialect = changes.pop("dialect", self.dialect)
+            dialect = changes.pop("dialect", self.dialect) or ""
             driver = changes.pop("driver", self.driver)
             changes["scheme"] = f"{dialect}+{driver}" if driver else dialect
+        if changes.get("scheme"):
+            changes["scheme"] = changes["scheme"].lower()
         if "database" in changes:
             # "/", ":" and the like mean nothing more behind the first slash and stay readable.
             changes["path"] = "/" + quote(changes.pop("database") or "", safe="/:@!$&'()*+,;=~")
-        return DatabaseURL(_unsplit(self.components._replace(**changes)))
+        parts = {name: part or "" for name, part in changes.items()}
+        components = self.components._replace(**parts)
+        if components.netloc and components.path[:1] not in ("", "/"):
+            components = components._replace(path=f"/{components.path}")
+        return components
 
     def _netloc(self, changes: dict[str, Any]) -> str:
-        username = changes.pop("username", self.username)
-        password = changes.pop("password", self.password)
+        # What is not changed stays as it is written.
+        username, password = self.components.username, self.components.password
+        if (name := changes.pop("username", self)) is not self:
+            username = None if name is None else quote(name, safe="")
+        if (secret := changes.pop("password", self)) is not self:
+            password = None if secret is None else quote(secret, safe="")
         netloc = self._places(changes)
         if username is None and password is None:
             return netloc
-        userinfo = quote(username or "", safe="")
+        userinfo = username or ""
         if password is not None:
-            userinfo += ":" + quote(password, safe="")
+            userinfo += ":" + password
         return f"{userinfo}@{netloc}"
 
     def _places(self, changes: dict[str, Any]) -> str:
@@ -193,6 +238,8 @@ class DatabaseURL:
         if "port" in changes:
             port = changes.pop("port")
             hosts = tuple([(host, port) for host, _ in hosts])
+        if any(_NO_HOST.search(host or "") for host, _ in hosts):
+            raise InvalidURLError
         if "query" not in changes:
             outdated = {"port"} if asked == {"port"} else _PLACE_OPTIONS
             options = self.components.query.split("&")
@@ -211,17 +258,21 @@ class DatabaseURL:
     def obscure_password(self) -> str:
         """The URL's text with the password, and any in the options, replaced by asterisks."""
         components = self.components
-        if components.password is not None:
-            userinfo, _, place = components.netloc.rpartition("@")
-            user = userinfo.partition(":")[0]
-            components = components._replace(netloc=f"{user}:{_HIDDEN}@{place}")
         if _SECRET_OPTIONS & self.options.keys():
             shown = [
                 (name, _HIDDEN if name in _SECRET_OPTIONS else value)
                 for name, value in parse_qsl(components.query)
             ]
-            components = components._replace(query=urlencode(shown, safe="*/:"))
-        return self._text if components is self.components else _unsplit(components)
+            components = components._replace(query=urlencode(shown, safe="*/:", errors="replace"))
+        if components.password is not None:
+            # What should have been encoded, and was not, may reach into the path.
+            userinfo, _, place = f"{components.netloc}{components.path}".rpartition("@")
+            user = userinfo.partition(":")[0]
+            components = components._replace(netloc=f"{user}:{_HIDDEN}@{place}", path="")
+        text = self._text if components is self.components else _unsplit(components)
+        if components.password is None and "@" in text:
+            text = _CREDENTIALS.sub(rf"\1{_HIDDEN}@", text)
+        return text
 
     def __str__(self) -> str:
         return self._text
@@ -295,9 +346,14 @@ def _read_port(text: str) -> int | None:
 
 def _unsplit(components: SplitResult) -> str:
     """Put a URL together again, keeping the ``//`` that urlunsplit drops for unknown schemes."""
-    text = f"{components.scheme}://{components.netloc}{components.path}"
-    if components.query:
-        text += f"?{components.query}"
-    if components.fragment:
-        text += f"#{components.fragment}"
+    scheme, netloc, path, query, fragment = components
+    text = f"{scheme}:" if scheme else ""
+    # Not for a path alone, such as sqlite:test.db.
+    if netloc or path[:2] == "//" or (scheme and path[:1] in ("", "/")):
+        text += "//"
+    text += netloc + path
+    if query:
+        text += f"?{query}"
+    if fragment:
+        text += f"#{fragment}"
     return text

@@ -51,18 +51,20 @@ def verb_of(sql: str) -> Verb:
 
 def _verb_of_with(sql: str) -> Verb:
     """The verb of WITH is the one directly behind the last parenthesis of its queries."""
-    depth = closed_at = 0
+    depth = end = 0
+    behind = False
     for token in _TOKEN.finditer(sql):
-        behind = depth == 0 and not sql[closed_at : token.start()].strip()
+        # Only blanks and comments may come between the parenthesis and the verb.
+        behind = behind and not sql[end : token.start()].strip()
+        end = token.end()
         if token[0] == "(":
-            depth += 1
+            depth, behind = depth + 1, False
         elif token[0] == ")":
-            depth -= 1
-            closed_at = token.end()
-        elif token["comment"] and behind:
-            closed_at = token.end()
+            depth, behind = depth - 1, depth == 1
         elif token["verb"] and behind:
             return _VERBS[token["verb"].upper()]
+        elif not token["comment"]:
+            behind = False
     return Verb.OTHER
 
 

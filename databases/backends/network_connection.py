@@ -15,6 +15,7 @@ from databases.exceptions import (
     DriverError,
     StateError,
     TransactionStateError,
+    given_back,
 )
 from databases.operations import sent
 from databases.verbs import Verb, verb_of
@@ -81,7 +82,7 @@ class NetworkConnection:
         self._doubtful = False
         # A statement was cut short, and may run on the server still.
         self._cut_short = False
-        self._begun = self._readonly = self._ended_as_sql = False
+        self._begun = self._readonly = self._ended_as_sql = self._released = False
         self._cursors: weakref.WeakSet[HeldCursor] = weakref.WeakSet()
 
     @property
@@ -225,12 +226,14 @@ class NetworkConnection:
         self._release()
 
     def _release(self) -> None:
+        self._released = True
         for cursor in list(self._cursors):
             cursor.give_up()
         if self._slot.link.is_closed():
             self._pool.drop(self._slot)
             self._pool.distrust()
-        elif self._beyond_reset:
+        # In its turn somebody runs a statement still: a task that nobody has waited for.
+        elif self._beyond_reset or self._turn.locked():
             self._pool.drop(self._slot)
         elif self._as_new and not self._doubtful and not self._slot.link.in_transaction():
             self._pool.give_back(self._slot)
@@ -275,6 +278,8 @@ class NetworkConnection:
     ) -> T:
         link, holding = self._slot.link, self._slot.holding
         async with self._turn:
+            if self._released:
+                raise given_back()
             if holding is not None:
                 holding.runs(sql)
             sent(self._slot.name)

@@ -106,7 +106,7 @@ def number(name: str, value: Any, least: float) -> float:
     """
     try:
         read = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         read = math.nan
     if not read >= least:
         raise UnknownOptionError(

@@ -41,14 +41,15 @@ _TARGET = re.compile(
 
 _CTE = re.compile(
     # Nothing else has a name, a parenthesis and AS before a query: WITH numbers (n) AS (SELECT 1).
-    r"\w+\s*\([^()]*\)\s*(?=AS\s+(?:NOT\s+)?(?:MATERIALIZED\s+)?"
+    r"\b\w++\s*\([^()]*\)\s*(?=AS\s+(?:NOT\s+)?(?:MATERIALIZED\s+)?"
     r"\(\s*(?:SELECT|VALUES|WITH|INSERT|UPDATE|DELETE|MERGE|TABLE)\b)",
     re.I,
 )
 
 _SIGN = r"[\w$\x80-\U0010ffff]"
 # A name behind a dot is in a schema, and so is whatever the user has made of it.
-_CALL = re.compile(rf"""(\.\s*{_SIGN}+|{_SIGN}+|"|`)\s*\(""")
+# Each is looked at once: what begins in the middle of a long name would be read from there again.
+_CALL = re.compile(rf"""(\.\s*{_SIGN}++|(?<!{_SIGN}){_SIGN}++|"|`)\s*\(""")
 
 _STANDARD = """
     abs all and any array as avg between bit_length boolean by case cast ceil ceiling char

@@ -8,7 +8,10 @@ import sqlite3
 import pytest
 
 from databases import Database, exceptions
+from databases.core import Connection
 from tests.library.kinds import CONCURRENT, NETWORK_ONLY, SQLITE_ONLY, Kind
+from tests.library.places import Place, until
+from tests.library.pools import is_whole
 
 
 async def test_a_task_has_one_connection_and_its_children_their_own(database: Database) -> None:
@@ -49,6 +52,42 @@ async def test_it_can_be_handed_to_other_tasks(database: Database) -> None:
 
         assert list(await asyncio.gather(child(), child())) == [1, 1]
         assert transaction.is_active
+
+
+@NETWORK_ONLY
+async def test_who_uses_a_connection_that_was_given_back_disturbs_nobody(
+    kind: Kind, url: str, place: Place
+) -> None:
+    async with Database(url, **kind.alone) as database:
+        async with database.connection() as connection:
+            late = [asyncio.create_task(ask(connection, kind.endless))]
+            await until(lambda: place.is_busy(database))
+            late += [asyncio.create_task(ask(connection, f"SELECT {n}")) for n in range(3)]
+            await asyncio.sleep(0)
+        # They are at it still, and the connection is lent to the next one.
+        numbers = [database.fetch_val(f"SELECT {n}") for n in range(20)]
+        async with asyncio.timeout(5):
+            assert await asyncio.gather(*numbers) == list(range(20))
+            for error in await asyncio.gather(*late, return_exceptions=True):
+                assert isinstance(error, exceptions.DriverError | exceptions.StateError), error
+        await is_whole(database)
+        await until(lambda: not place.is_busy(database))
+
+
+@CONCURRENT
+async def test_a_statement_that_comes_too_late_for_its_connection_takes_no_other_one(
+    kind: Kind, database: Database
+) -> None:
+    async with database.connection() as connection:
+        late = [asyncio.create_task(ask(connection, f"SELECT {n}")) for n in range(4)]
+        await asyncio.sleep(0)
+    for n, result in enumerate(await asyncio.gather(*late, return_exceptions=True)):
+        assert result == n or isinstance(result, exceptions.DatabaseError), result
+    await kind.nothing_is_held(database)
+
+
+async def ask(connection: Connection, sql: str) -> object:
+    return await connection.fetch_val(sql)
 
 
 async def test_on_sqlite_session_state_is_kept_inside_and_gone_afterwards(

@@ -121,6 +121,16 @@ async def test_the_connection_is_clean_after_a_loop_left_early(kind: Kind, url: 
         assert [row.i async for row in database.iterate(kind.series(5))] == [1, 2, 3, 4, 5]
 
 
+async def test_after_a_loop_left_early_in_a_block_the_next_block_iterates(
+    kind: Kind, url: str
+) -> None:
+    async with Database(url, **kind.alone) as database:
+        for _ in range(3):
+            async with database.connection() as connection:
+                async for _ in connection.iterate(kind.series(2000)):
+                    break
+
+
 async def test_an_error_frees_the_connection_and_names_the_place(
     kind: Kind, database: Database
 ) -> None:

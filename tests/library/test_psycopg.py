@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import pickle
 from collections.abc import AsyncIterator
@@ -17,6 +18,8 @@ from databases.exceptions import (
     ProgrammingError,
     UnknownOptionError,
 )
+from tests.library.places import until
+from tests.library.pools import pool_of
 from tests.servers.postgresql import PostgreSQL
 
 BUSY = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep%'"
@@ -41,12 +44,57 @@ async def sleep(database: Database, text: str = "") -> None:
     await database.fetch_val(f"SELECT '{text}' FROM pg_sleep(30)")
 
 
+def is_busy(server: PostgreSQL) -> bool:
+    return server.execute(f"{BUSY} AND pid <> pg_backend_pid()") != "0\n"
+
+
 async def stopped(server: PostgreSQL) -> bool:
     for _ in range(100):
-        if server.execute(f"{BUSY} AND pid <> pg_backend_pid()") == "0\n":
+        if not is_busy(server):
             return True
         await asyncio.sleep(0.02)
     return False
+
+
+async def test_a_connection_given_up_while_its_statement_is_stopped_takes_no_other_one(
+    database: Database, postgresql_server: PostgreSQL
+) -> None:
+    async def go_on() -> None:
+        async with database.connection() as connection:
+            with contextlib.suppress(asyncio.CancelledError):
+                await connection.fetch_val("SELECT '' FROM pg_sleep(30)")
+            with pytest.raises(OperationalError, match="closed"):
+                await connection.fetch_val("SELECT 1")
+
+    task = asyncio.create_task(go_on())
+    await until(lambda: is_busy(postgresql_server))
+    [slot] = pool_of(database)._slots
+    task.cancel()
+    await until(lambda: slot.link.raw._stopping)
+    task.cancel()
+    async with asyncio.timeout(5):
+        await task
+        assert await database.fetch_val("SELECT 2") == 2
+    assert await stopped(postgresql_server)
+
+
+async def test_an_execute_many_that_is_cancelled_once_more_while_it_is_stopped_is_cancelled(
+    database: Database, postgresql_server: PostgreSQL
+) -> None:
+    async def write() -> None:
+        slowly = "INSERT INTO numbers SELECT :n FROM pg_sleep(3)"
+        await database.execute_many(slowly, [{"n": 1}, {"n": 2}])
+
+    task = asyncio.create_task(write())
+    await until(lambda: is_busy(postgresql_server))
+    [slot] = pool_of(database)._slots
+    task.cancel()
+    await until(lambda: slot.link.raw._stopping)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert await database.fetch_val("SELECT count(*) FROM numbers") == 0
+    assert await stopped(postgresql_server)
 
 
 async def test_a_statement_cancelled_while_it_is_prepared_is_not_run(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -133,6 +135,50 @@ def test_the_password_is_hidden_beside_several_hosts() -> None:
     url = DatabaseURL("postgresql://ada:s,cret@a:1,[::1]:2/db")
     assert url.obscure_password == "postgresql://ada:********@a:1,[::1]:2/db"
     assert "cret" not in repr(url)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hostname": "h@elsewhere"},
+        {"hostname": "h?ssl=false"},
+        {"hosts": [("a,b", None)]},
+        {"port": 65536},
+        {"dialect": "my sql"},
+        {"netloc": "h/other"},
+        {"path": "/db?ssl=false"},
+        {"password": "geheim\ud800"},
+    ],
+)
+def test_what_would_be_read_as_another_part_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(InvalidURLError, match=next(iter(changes))) as caught:
+        DatabaseURL("postgresql://u:secret@h:1/db?ssl=true").replace(**changes)
+    assert caught.value.__context__ is None or caught.value.__suppress_context__
+    assert "geheim" not in str(caught.value)
+
+
+def test_what_is_not_replaced_stays_as_it_is_written() -> None:
+    url = DatabaseURL("postgresql://a%ff:%FE%2f@h/db")
+    assert str(url.replace(port=1)) == "postgresql://a%ff:%FE%2f@h:1/db"
+    assert str(url.replace(username="ada")) == "postgresql://ada:%FE%2f@h/db"
+    assert str(DatabaseURL("sqlite:test.db").replace(query="a=b")) == "sqlite:test.db?a=b"
+    assert str(url.replace(path="other", query=None)) == "postgresql://a%ff:%FE%2f@h/other"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgresql://ada:12/secret@h/db", "postgresql://ada:********@h/db"),
+        ("postgresql://ada:12#secret@h/db", "postgresql://ada:********@h/db"),
+        ("postgresql:/ada:secret@h/db", "postgresql:********@h/db"),
+        ("ada:secret@h/db", "ada:********@h/db"),
+        ("my sql://ada:secret@h/db?password=it", "my sql://ada:********@h/db?password=********"),
+        ("postgresql://ada@h:1/db", "postgresql://ada@h:1/db"),
+        ("sqlite:////srv/a@b.db", "sqlite:////srv/a@b.db"),
+    ],
+)
+def test_a_password_that_cannot_be_read_as_one_is_not_shown_either(text: str, shown: str) -> None:
+    assert DatabaseURL(text).obscure_password == shown
 
 
 @pytest.mark.parametrize("wrong", [3, None, b"sqlite://"])

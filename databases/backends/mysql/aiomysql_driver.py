@@ -65,4 +65,8 @@ async def _connect(**arguments: Any) -> Any:
 
 
 def _with_bytes(escape: Callable[[Any], str], value: Any) -> str:
-    return f"X'{value.hex()}'" if isinstance(value, bytes | bytearray) else escape(value)
+    if isinstance(value, bytes | bytearray):
+        return f"X'{value.hex()}'"
+    if isinstance(value, str) and not value.isascii():
+        value.encode()  # it would send half of a surrogate pair as a byte that is no character
+    return escape(value)

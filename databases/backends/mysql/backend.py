@@ -46,7 +46,7 @@ class MySQLBackend(NetworkBackend):
         self.dialect = Dialect(
             name="mysql",
             placeholder=lambda number: "%s",
-            opaque=sql.OPAQUE,
+            opaque=sql.WITHOUT_BINDS,
             adapters=[(uuid.UUID, lambda value: value.hex)],
             core=partial(core_dialect, driver),
             doubles_percent=True,

@@ -389,7 +389,8 @@ class MySQLLink:
             self._busy = False
             code = faults.code_of(error)
             # Without a code of the server's its answer was not understood, and is not over.
-            if code in faults.BROKEN or (code == 0 and self._driver.is_its_own(error)):
+            lost = code == 0 and self._driver.is_its_own(error)
+            if code in faults.BROKEN or lost or isinstance(error, UnicodeDecodeError):
                 self.terminate()
             elif code in faults.UNDONE:
                 self._undone = was_in_transaction

@@ -120,6 +120,9 @@ def adopted(
         error = exceptions.adopt(error, _class_for(error, code, lost, takes_no_writes))
     elif isinstance(error, OSError | TimeoutError):
         error = exceptions.adopt(error, lost)
+    elif isinstance(error, ValueError):
+        # Values that cannot be sent: half of a surrogate pair, a number over 64 bits.
+        error = exceptions.adopt(error, exceptions.DataError)
     else:
         return error
     if code in _ADVICE:

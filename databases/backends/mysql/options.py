@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 _NUMBERS = ("connect_timeout", "statement_cache_size")
 _SIZES = {"min_size": "minsize", "max_size": "maxsize", "pool_recycle": "pool_recycle"}
+_SWALLOWING = frozenset({"big5", "cp932", "gb18030", "gbk", "sjis"})
+"""Character sets in which a backslash can be the second half of a character. The drivers put one in
+front of a quote, and behind a byte that is none of its own the server would take both for one."""
+
 _TLS = ("ssl_ca", "ssl_cert", "ssl_key")
 
 
@@ -43,7 +47,7 @@ class MySQLOptions:
         self.shown = url.obscure_password
         sizes = {name: given[name] for name in _SIZES if name in given}
         self.pool = PoolOptions.take(given)
-        self.asked: dict[str, Any] = {_SIZES[name]: int(value) for name, value in sizes.items()}
+        self.asked: dict[str, Any] = {_SIZES[name]: _whole(name, sizes[name]) for name in sizes}
         """What databases 0.9 handed to the driver's pool, but for the keywords."""
         for name in _NUMBERS:
             if name in given:
@@ -62,7 +66,11 @@ class MySQLOptions:
             )
         self._sql_mode: str | None = given.pop("sql_mode", None)
         self.statement_cache_size: int = given.pop("statement_cache_size", 100)
-        given.setdefault("charset", "utf8mb4")
+        if str(given.setdefault("charset", "utf8mb4")).lower() in _SWALLOWING:
+            raise UnknownOptionError(
+                f"The option charset is not taken for {given['charset']}, in which a value could "
+                "end its own string. utf8mb4 has all of its characters: leave charset out"
+            )
         who = {"user": url.username, "password": url.password, "db": url.database or None}
         self._who = {name: value for name, value in who.items() if value is not None}
         tls = {name: given.pop(name, None) for name in _TLS}
@@ -107,21 +115,27 @@ class MySQLOptions:
         who = dict(self._who)
         if isinstance(who.get("password"), str):
             # The drivers encode it as latin-1, the server expects the bytes of UTF-8.
-            who["password"] = who["password"].encode().decode("latin-1")
+            who["password"] = who["password"].encode(errors="surrogatepass").decode("latin-1")
         return {**who, "autocommit": True, **self._given}
 
 
 def _whole(name: str, value: Any) -> int:
     try:
         return int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UnknownOptionError(f"The option {name} is a whole number, not {value!r}") from None
 
 
 def _context(ssl_ca: str | None, ssl_cert: str | None, ssl_key: str | None) -> ssl.SSLContext:
     import ssl
 
-    context = ssl.create_default_context(cafile=ssl_ca)
-    if ssl_cert is not None:
-        context.load_cert_chain(ssl_cert, ssl_key)
+    try:
+        context = ssl.create_default_context(cafile=ssl_ca)
+        if ssl_cert is not None:
+            context.load_cert_chain(ssl_cert, ssl_key)
+    except (OSError, TypeError, ValueError) as error:
+        raise UnknownOptionError(
+            f"The options ssl_ca={ssl_ca!r}, ssl_cert={ssl_cert!r} and ssl_key={ssl_key!r} are "
+            f"paths of files in PEM format: {error}"
+        ) from error
     return context

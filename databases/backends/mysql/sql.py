@@ -13,11 +13,16 @@ if TYPE_CHECKING:
 
 OPAQUE = (
     # Source: MySQL's manual, 11.1.1 "String Literals", 11.2 and 11.7 "Comments".
-    r"""'(?:[^'\\]|\\(?:.|\Z)|'')*(?:'|\Z)|"(?:[^"\\]|\\(?:.|\Z)|"")*(?:"|\Z)|`[^`]*(?:`|\Z)"""
+    r"""'[^'\\]*+(?:(?:\\(?:.|\Z)|'')[^'\\]*+)*+(?:'|\Z)"""
+    r"""|"[^"\\]*+(?:(?:\\(?:.|\Z)|"")[^"\\]*+)*+(?:"|\Z)|`[^`]*(?:`|\Z)"""
     # A comment that begins with /*! or /*M! is run.
-    r"""|--(?=\s|\Z)[^\n]*|\#[^\n]*|/\*(?!M?!).*?(?:\*/|\Z)"""
+    r"""|--(?=[\x00-\x20\x7f]|\Z)[^\n]*|\#[^\n]*|/\*(?!M?!).*?(?:\*/|\Z)"""
 )
-"""What no bind is looked for in: strings, quoted identifiers and comments."""
+"""Strings, quoted identifiers and comments."""
+
+WITHOUT_BINDS = rf"{OPAQUE}|/\*.*?(?:\*/|\Z)"
+"""What no bind is looked for in. Comments too that the server may run: where it is older than one
+of them asks for, a value within would end the comment by a ``*/`` of its own."""
 
 _FUNCTIONS = """
     adddate addtime ascii bin binary bit_and bit_count bit_or bit_xor conv convert convert_tz

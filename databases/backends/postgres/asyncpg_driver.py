@@ -313,6 +313,7 @@ class AsyncpgLink:
         if self.in_transaction():
             await self.run("ROLLBACK")
         await self.raw.execute(sql.RESET)
+        self._left_open.clear()
 
     async def settle(self) -> None:
         """Wait until a statement that was cancelled has stopped.

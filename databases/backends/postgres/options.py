@@ -55,7 +55,7 @@ class PostgresOptions:
         size = given.pop("statement_cache_size", 100)
         try:
             self.statement_cache_size = int(size)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise UnknownOptionError(
                 f"The option statement_cache_size is a number of statements, not {size!r}: "
                 "100 is usual, 0 prepares none (for pgbouncer)"

@@ -137,6 +137,8 @@ class Driver:
         """Make an error of psycopg ours as well."""
         if isinstance(error, OSError):
             return unreachable(error, self.options, lost)
+        if isinstance(error, UnicodeEncodeError):
+            return exceptions.adopt(error, exceptions.DataError)  # half of a surrogate pair
         if not isinstance(error, psycopg.Error):
             return error
         # Only what it would be pickled with stays: the connection knows the password.
@@ -246,7 +248,7 @@ class PsycopgLink:
         # statement with the rows of another.
         if self.raw.pgconn.pipeline_status:
             self.terminate()
-        elif alone and self.in_transaction():
+        elif alone and self.in_transaction() and not self.is_closed():
             if isinstance(failed, Exception):
                 await self.run("ROLLBACK")
             else:

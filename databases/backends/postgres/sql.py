@@ -16,14 +16,16 @@ if TYPE_CHECKING:
 
     from databases.statements import Statement
 
+_ESCAPES = r"""'[^'\\]*+(?:(?:\\(?:.|\Z)|'')[^'\\]*+)*+(?:'|\Z)"""
+_BREAK = r"(?:[ \t\f\v]*+(?:--[^\n\r]*+)?+[\n\r])++[ \t\f\v]*+"
+
 OPAQUE = (
     # Source: PostgreSQL's documentation, 4.1 "Lexical Structure". E'' has backslashes, also where
     # it goes on behind a line break. Comments nest; here they end at the first end.
-    r"""\b[eE]'(?:[^'\\]|\\.|'')*(?:'|\Z)"""
-    r"""(?:\s*(?:--[^\n]*)?\n(?:\s|--[^\n]*\n)*'(?:[^'\\]|\\.|'')*(?:'|\Z))*"""
+    rf"""\b[eE]{_ESCAPES}(?:{_BREAK}{_ESCAPES})*"""
     r"""|'[^']*(?:'|\Z)|"[^"]*(?:"|\Z)"""
     r"""|(?<![\w$\x80-\U0010ffff])\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?(?:\$(?P=tag)\$|\Z)"""
-    r"""|--[^\n]*|/\*.*?(?:\*/|\Z)"""
+    r"""|--[^\n\r]*|/\*.*?(?:\*/|\Z)"""
 )
 """What no bind is looked for in: strings, quoted identifiers and comments."""
 

@@ -14,6 +14,7 @@ from databases.backends.sqlite.cursors import SQLiteCursor
 from databases.backends.sqlite.jobs import Kind
 from databases.backends.sqlite.raw import RawConnection
 from databases.backends.transactions import TransactionOptions
+from databases.exceptions import given_back
 from databases.operations import sent
 from databases.records import Result
 from databases.statements import Bound
@@ -71,6 +72,7 @@ class SQLiteConnection:
         self._readonly = False
         self._clean = True
         self._waits_itself = False
+        self._released = False
         self._handed_out: RawConnection | None = None
         self._cursors: weakref.WeakSet[SQLiteCursor] = weakref.WeakSet()
 
@@ -90,11 +92,21 @@ class SQLiteConnection:
         return thread
 
     async def thread(self) -> ConnectionThread:
-        """Return the thread of SQLite's connection, taking one where there is none yet."""
+        """Return the thread of SQLite's connection, taking one where there is none yet.
+
+        Raises:
+            StateError: where its holder gave the connection back, and a task that shares it goes
+                on with it.
+        """
         if self._thread is None:
             async with self._lending:
+                if self._released:
+                    raise given_back()
                 if self._thread is None:
                     self._thread = await self._lend(self._holding)
+                if self._released:
+                    self.release()
+                    raise given_back()
         return self._thread
 
     async def fetch(self, bound: Bound, limit: int | None, site: CallSite) -> Result:
@@ -233,6 +245,7 @@ class SQLiteConnection:
 
     def release(self) -> None:
         """Give the connection back; what is open on it is rolled back first."""
+        self._released = True
         for cursor in list(self._cursors):
             # Left open it would keep its snapshot, and whoever got the connection next in it.
             cursor.give_up()

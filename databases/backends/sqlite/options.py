@@ -107,18 +107,24 @@ class SQLiteOptions:
         name = url.database.removeprefix("file:")
         if name in ("", ":memory:") or uri.get("mode") == "memory":
             name, path = name or ":memory:", None
-            address = "file:" + quote(name, safe=":/")
         else:
             # Connections are opened later too, when the working directory may be another.
             path = Path(name).absolute()
-            name, address = str(path), path.as_uri()
+            name = str(path)
+        try:
+            address = "file:" + quote(name, safe=":/") if path is None else path.as_uri()
+            address += "?" + urlencode(uri) if uri else ""
+        except UnicodeEncodeError:
+            raise InvalidURLError(
+                f"No file of SQLite can have this path or these options: {name!r} {uri or ''}"
+            ) from None
         words = {name: _word(name, given.get(name, known[0])) for name, known in _WORDS.items()}
         sizes = {name: _size(name, given[name]) for name in _SIZES if name in given}
         numbers = {name: _number(name, given) for name in _NUMBERS}
         mode = words.pop("journal_mode")
         return cls(
             name,
-            address + ("?" + urlencode(uri) if uri else ""),
+            address,
             path,
             mode if path is not None or "journal_mode" in given else None,
             tuple(f"PRAGMA {name} = {value}" for name, value in {**words, **sizes}.items()),
@@ -141,7 +147,7 @@ def _number(name: str, given: Mapping[str, Any]) -> float:
     value = given.get(name, default)
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not least <= number <= most or (isinstance(default, int) and number % 1):
         kind = "a whole number" if isinstance(default, int) else "a number"
