@@ -96,7 +96,8 @@ async def test_an_answer_that_is_cut_is_an_error_and_never_half_of_an_answer(
         elif kept:
             assert kept == WRITES.get(work)
             assert says_that_nobody_knows(error)
-    assert failed > 5
+    # A single statement that only reads is run again.
+    assert failed == 0 if work is rows else failed > 5
 
 
 @NETWORK_ONLY
