@@ -7,6 +7,7 @@ import contextlib
 import logging
 import pickle
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,7 @@ async def stopped(server: PostgreSQL) -> bool:
 
 
 async def test_a_connection_given_up_while_its_statement_is_stopped_takes_no_other_one(
-    database: Database, postgresql_server: PostgreSQL
+    database: Database, postgresql_server: PostgreSQL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def go_on() -> None:
         async with database.connection() as connection:
@@ -69,9 +70,20 @@ async def test_a_connection_given_up_while_its_statement_is_stopped_takes_no_oth
     task = asyncio.create_task(go_on())
     await until(lambda: is_busy(postgresql_server))
     [slot] = pool_of(database)._slots
+    raw: Any = slot.link.raw
+    # So that the second cancellation comes while the first one is under way.
+    stop, may_stop = raw.cancel_safe, asyncio.Event()
+
+    async def stop_later(**options: Any) -> None:
+        await may_stop.wait()
+        await stop(**options)
+
+    monkeypatch.setattr(raw, "cancel_safe", stop_later)
     task.cancel()
-    await until(lambda: slot.link.raw._stopping)
+    await until(lambda: raw._stopping)
     task.cancel()
+    await until(lambda: raw.ended)
+    may_stop.set()
     async with asyncio.timeout(5):
         await task
         assert await database.fetch_val("SELECT 2") == 2
