@@ -52,7 +52,8 @@ class Database(Queries):
             ``cache_size`` (pages, negative: KiB), ``mmap_size`` (bytes); see docs/sqlite.md.
             PostgreSQL and MySQL: ``min_size`` (1) and ``max_size`` (10), connections;
             ``pool_timeout`` (30), how long to wait for one, opening it included, in seconds;
-            ``max_waiting`` (0: as many as can be served in that time); ``max_lifetime`` (3600) and ``max_idle`` (300), seconds;
+            ``max_waiting`` (0: as many as can be served in that time); ``max_lifetime`` (3600) and
+            ``max_idle`` (300), seconds;
             ``statement_cache_size`` (100; 0 for pgbouncer); see docs/servers.md.
 
     Raises:
