@@ -100,10 +100,13 @@ class Holding:
 
 def parent_in_group(task: asyncio.Task[Any]) -> asyncio.Task[Any] | None:
     """The task that awaits another one at the end of an ``asyncio.TaskGroup``, if one does."""
-    import asyncio
-
     for callback, _ in getattr(task, "_callbacks", None) or ():
         group = getattr(callback, "__self__", None)
+        if group is None:
+            continue
+        # Not before: most have none, and everybody who waits asks.
+        import asyncio
+
         if isinstance(group, asyncio.TaskGroup):
             parent: asyncio.Task[Any] | None = getattr(group, "_parent_task", None)
             end = getattr(group, "_on_completed_fut", None)
