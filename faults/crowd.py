@@ -56,6 +56,8 @@ async def crowd(report: Report, kind: Kind, place: Place, tasks: int, seconds: f
     broken = list(dict.fromkeys(served.wrong))[:5]
     if served.overtaken:
         broken.append(f"{served.overtaken} were served before others who had come earlier")
+    if served.refused:
+        broken.append(f"{served.refused} were refused, with {served.longest:.1f} s to wait at most")
     if watch.growth > _GROWTH:
         broken.append(f"memory grew by {watch.growth:.0f} MB")
     report.add(f"a crowd, {kind}", served.turns, watch.seen[-1].seconds, str(served), broken)

@@ -12,9 +12,11 @@ import itertools
 import time
 from typing import Any
 
-from databases import Database
+from databases import Database, exceptions
 from tests.library.kinds import Kind, Network
 from tests.library.pools import is_whole, pool_of
+
+_SERVE = "UPDATE turns SET n = n + 1 WHERE task = :task"
 
 
 @dataclasses.dataclass
@@ -31,12 +33,15 @@ class Served:
     """The longest wait for a connection, in seconds."""
     shortest: float = float("inf")
     """The shortest of those that began when the crowd was complete, in seconds."""
+    refused: int = 0
+    """How many times somebody was not served, because it would have taken or took too long."""
     wrong: list[str] = dataclasses.field(default_factory=list)
 
     def __str__(self) -> str:
         return (
             f"{self.turns:,} turns of {self.tasks:,} tasks, {self.most_waiting:,} waiting at most, "
-            f"from {self.shortest:.2f} to {self.longest:.2f} s; {self.overtaken} overtaken"
+            f"from {self.shortest:.2f} to {self.longest:.2f} s; {self.overtaken} overtaken, "
+            f"{self.refused} refused"
         )
 
 
@@ -71,11 +76,13 @@ class Crowd:
         while time.monotonic() < self._ends:
             # It joins the queue within this step of the event loop: nobody else comes between.
             ticket, came = next(self._tickets), time.monotonic()
-            async with self._turn():
-                self._is_served(ticket, came)
-                await self._database.execute(
-                    "UPDATE turns SET n = n + 1 WHERE task = :task", {"task": task}
-                )
+            try:
+                async with self._turn():
+                    self._is_served(ticket, came)
+                    await self._database.execute(_SERVE, {"task": task})
+            except (exceptions.WaitTimeoutError, exceptions.TooManyRequests):
+                self.served.refused += 1
+                continue
             self._counted[task] += 1
             # Somebody else takes the connection now; this one goes to the end of the queue.
             await asyncio.sleep(0)

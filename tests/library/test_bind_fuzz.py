@@ -258,7 +258,7 @@ UNITS = [
     ),
     *('"a".', 'a."b".', 'U&"', "名", "🐘", "INSERT INTO a VALUES (", "FROM a, ", "UPDATE ", "a:a"),
 ]
-STARTS = ["", "SELECT ", "INSERT INTO a (", "E'a'\n"]
+STARTS = {"postgresql": ["SELECT ", "SELECT E'a'\n"]}
 
 
 @on_every_dialect
@@ -266,10 +266,9 @@ def test_long_hostile_sql_is_read_in_reasonable_work(name: str) -> None:
     dialect = DIALECTS[name]
     begun = time.monotonic()
     for unit in UNITS:
-        for start in STARTS:
-            text = start + unit * (LONG // 40 // len(unit))
+        for start in STARTS.get(name, ["SELECT "]):
+            text = start + unit * (LONG // 5 // len(unit))
             TextStatement(text, dialect)
-            verb_of(text)
             verb_of("WITH " + text)
             summary_of(text)
             family_of(text, dialect)
