@@ -25,6 +25,9 @@ InDoubt = CommitUnknown
 
 _SECONDS_TO_BE_READY = 5
 
+# For who was in another's way, and for most failovers.
+_SECONDS_TO_TRY_AGAIN = 2
+
 
 class NameTaken(Exception):
     """Another user has this name."""
@@ -83,7 +86,8 @@ class UserRepository:
 
     async def rename(self, user_id: int, name: str) -> User | None:
         """The user under a new name, or None; NameTaken if another user has it."""
-        async with self._database.transaction():
+
+        async def rename() -> User | None:
             row = await self._database.fetch_one(_BY_ID_LOCKED.params(user_id=user_id))
             if row is None:
                 return None
@@ -97,13 +101,18 @@ class UserRepository:
                 raise NameTaken from error
             return User.model_validate(row).model_copy(update={"name": name})
 
+        return await self._database.run_in_transaction(rename, retry=_SECONDS_TO_TRY_AGAIN)
+
     async def delete(self, user_id: int) -> bool:
         """Forget a user; False if there is none."""
-        async with self._database.transaction():
+
+        async def delete() -> bool:
             if await self._database.fetch_one(_BY_ID_LOCKED.params(user_id=user_id)) is None:
                 return False
             await self._database.execute(users.delete().where(users.c.id == user_id))
             return True
+
+        return await self._database.run_in_transaction(delete, retry=_SECONDS_TO_TRY_AGAIN)
 
     async def _why(self) -> str:
         try:
