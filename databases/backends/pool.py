@@ -36,10 +36,7 @@ _LOOKED_AT = 0.01
 but the event loop may not have come to notice."""
 
 _MENDING = 5.0
-"""Seconds that a reset may take, in which a statement has to stop."""
-
-_ANSWERING = 2.0
-"""Seconds that a sign of life or a farewell may take."""
+"""Seconds that a reset, a sign of life or a farewell may take before a connection is dropped."""
 
 
 class Pool(Generic[LinkT]):
@@ -268,18 +265,15 @@ class Pool(Generic[LinkT]):
         fit = not (link.is_closed() or (idle > _LOOKED_AT and has_news(link.fileno())))
         if fit and (idle > _TRUSTED or others):
             try:
-                async with asyncio.timeout(_ANSWERING):
+                async with asyncio.timeout(min(_MENDING, self._options.pool_timeout or _MENDING)):
                     if others:
                         await link.reset()
                         slot.tenant = None
                     else:
                         await link.ping()
             except TimeoutError:
-                # Those that are idle for longer got lost with it. To find that out for each of them
-                # would take as long again.
                 fit = False
-                while self._idle:
-                    self._abandon(self._idle.pop())
+                self._give_up_stale()
             except Exception:
                 fit = False
             except BaseException:
@@ -287,11 +281,16 @@ class Pool(Generic[LinkT]):
                 raise
         if fit and not self._closed:
             return True
-        self._abandon(slot)
+        self._give_up(slot)
         return False
 
-    def _abandon(self, slot: Slot[LinkT]) -> None:
-        """Close one without a goodbye, which it may never answer: others want its place."""
+    def _give_up_stale(self) -> None:
+        """Give up what has been idle for long: there is no time to ask one after the other."""
+        while self._idle and self._now() - self._idle[0].idle_since > _TRUSTED:
+            self._give_up(self._idle.pop(0))
+
+    def _give_up(self, slot: Slot[LinkT]) -> None:
+        # It is not told goodbye, which it may never answer: others wait for its place.
         self._slots.discard(slot)
         slot.link.terminate()
         self._uncount()
@@ -395,7 +394,7 @@ class Pool(Generic[LinkT]):
 
     async def _farewell(self, slot: Slot[LinkT]) -> None:
         try:
-            async with asyncio.timeout(_ANSWERING):
+            async with asyncio.timeout(_MENDING):
                 await slot.link.close()
         except Exception:
             pass  # what cannot be told goodbye is dropped
