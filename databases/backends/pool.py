@@ -38,10 +38,7 @@ _LOOKED_AT = 0.01
 but the event loop may not have come to notice."""
 
 _MENDING = 5.0
-"""Seconds that a reset may take, in which a statement has to stop."""
-
-_ANSWERING = 2.0
-"""Seconds that a sign of life or a farewell may take."""
+"""Seconds that a reset, a sign of life or a farewell may take before a connection is dropped."""
 
 
 async def _answers(link: Link) -> bool:
@@ -360,9 +357,7 @@ class Pool(Generic[LinkT]):
         fit = not (link.is_closed() or (idle > _LOOKED_AT and has_news(link.fileno())))
         if fit and (idle > _TRUSTED or others):
             try:
-                async with asyncio.timeout(
-                    min(_ANSWERING, self._options.pool_timeout or _ANSWERING)
-                ):
+                async with asyncio.timeout(min(_MENDING, self._options.pool_timeout or _MENDING)):
                     if others:
                         await link.reset()
                         slot.tenant = None
@@ -494,7 +489,7 @@ class Pool(Generic[LinkT]):
 
     async def _farewell(self, slot: Slot[LinkT]) -> None:
         try:
-            async with asyncio.timeout(_ANSWERING):
+            async with asyncio.timeout(_MENDING):
                 await slot.link.close()
         except Exception:
             pass  # what cannot be told goodbye is dropped

@@ -29,7 +29,6 @@ UNTIL_GIVEN_UP = (
     (mysql, "_SOON"),
     (psycopg_connection, "_SOON"),
     (pool, "_MENDING"),
-    (pool, "_ANSWERING"),
     (mysql, "_KILLING"),
     (psycopg_connection, "STOPPING"),
     (psycopg_driver, "STOPPING"),
