@@ -100,8 +100,9 @@ class Connection(Queries):
             NotConnectedError: where the database is not connected.
             StateError: where this connection is not acquired.
         """
-        self._engine.backend(method, site)
+        # While the database is being disconnected, what is held may go on.
         if self._held is None:
+            self._engine.backend(method, site)
             raise StateError(
                 f"connection.{method}: this connection is not acquired.\n  {site}\n"
                 "  wrong:  connection = database.connection()\n"

@@ -10,7 +10,7 @@ from databases.exceptions import NotConnectedError, UnknownBackendError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Coroutine, Mapping
     from contextlib import AbstractContextManager
     from typing import Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from databases.statements import Bound
     from databases.statistics import Statistics
     from databases.steps import Steps
+    from databases.stopping import Stop
     from databases.url import DatabaseURL
 
 
@@ -49,6 +50,8 @@ class Engine:
         self._steps: Steps | None = None
         self.connected: Backend | None = None
         """What queries run on while the database is connected: the backend, maybe watched."""
+        self.stopping: Stop | None = None
+        """The end that comes, from the call of ``disconnect()`` until everything is closed."""
         self.compiler: Compiler
 
     def calls_connect(self, pending: Pending[None]) -> Pending[None]:
@@ -98,13 +101,43 @@ class Engine:
         self.connected = self._backend
         self._watch()
 
-    async def disconnect(self, site: CallSite, grace: float) -> None:
-        """Refuse queries from now on, and disconnect the backend within some seconds of grace."""
-        backend, self.connected = self._backend, None
-        assert backend is not None
-        self._disconnected_at = site
-        with self._told("DISCONNECT", site, "connected", "not connected"):
-            await backend.disconnect(grace)
+    def stop(
+        self,
+        site: CallSite,
+        grace: float,
+        before: Callable[[Stop], Coroutine[Any, Any, None]] | None = None,
+    ) -> Stop:
+        """Refuse what is new from now on, and disconnect the backend in the background.
+
+        Args:
+            site: where in the user's code it was asked for.
+            grace: seconds for which what is under way may go on.
+            before: what is to be done before the backend is disconnected.
+        """
+        # Slow to import, as asyncio is.
+        from databases.stopping import Stop
+
+        stop = Stop(grace, site)
+        self.connected, self.stopping, self._disconnected_at = None, stop, site
+        stop.begin(self._end(stop, site, before))
+        return stop
+
+    async def _end(
+        self,
+        stop: Stop,
+        site: CallSite,
+        before: Callable[[Stop], Coroutine[Any, Any, None]] | None,
+    ) -> None:
+        assert self._backend is not None
+        try:
+            with self._told("DISCONNECT", site, "connected", "not connected"):
+                try:
+                    if before is not None:
+                        await before(stop)
+                finally:
+                    await self._backend.disconnect(stop)
+        finally:
+            self.stopping = None
 
     def _told(self, kind: str, site: CallSite, *states: str) -> AbstractContextManager[object]:
         if self._steps is None or not self._steps.is_watched:

@@ -10,7 +10,7 @@ import asyncio
 from typing import Any, TypeVar
 
 from databases.backends.link import adopted
-from databases.backends.network_connection import NetworkConnection
+from databases.backends.network_connection import NetworkConnection, was_stopped
 from databases.backends.pool import Pool
 from databases.backends.session import Leaves
 from databases.exceptions import disconnected
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from databases.pending import CallSite
     from databases.records import Result
     from databases.statements import Batch, Bound, Statement
+    from databases.stopping import Stop
 
 T = TypeVar("T")
 
@@ -81,16 +82,16 @@ class NetworkBackend:
             raise adopted(self._driver, error) from error.__cause__
         self._pool = pool
 
-    async def disconnect(self, grace: float) -> None:
-        """Close all connections once the single statements under way are done."""
-        if self._pool is not None:
-            pool, self._pool = self._pool_now(), None
-            # Whoever waits for this may be cancelled: the connections are closed all the same.
-            await asyncio.shield(asyncio.ensure_future(self._close(pool)))
-
-    async def _close(self, pool: Pool[Link]) -> None:
-        await pool.close()
-        await self._driver.close()
+    async def disconnect(self, stop: Stop) -> None:
+        """Close all connections once what is under way is done, or its time is over."""
+        if self._pool is None:
+            return
+        pool = self._pool_now()
+        try:
+            await pool.close(stop)
+            await self._driver.close()
+        finally:
+            self._pool = None
 
     def _get_connection_kwargs(self) -> dict[str, Any]:
         # Tests of programs that used databases 0.9 look at it.
@@ -155,6 +156,7 @@ class NetworkBackend:
             result = await work(slot.link)
         except BaseException as error:
             if slot is not None:
+                self._cut_short(pool, slot, error, statement)
                 self._take_back(pool, slot, error, sql)
                 if self._is_undone(slot.link, error, statement, tries):
                     repeats("its connection broke before it was done", error)
@@ -171,6 +173,15 @@ class NetworkBackend:
         else:
             pool.drop(slot)
         return result
+
+    def _cut_short(
+        self, pool: Pool[Link], slot: Slot[Link], error: BaseException, statement: Statement
+    ) -> None:
+        """Say so where a statement failed because the database was disconnected."""
+        if slot.lent or not isinstance(error, Exception):
+            return
+        kept = statement.verb is not Verb.READ and slot.link.sent and not was_stopped(error)
+        raise pool.cut_short(maybe_kept=kept) from adopted(self._driver, error)
 
     def _take_back(
         self, pool: Pool[Link], slot: Slot[Link], error: BaseException, sql: str

@@ -39,6 +39,9 @@ _BROKEN_AT_COMMIT = (
 )
 
 
+_STOPPED = "57014"
+"""The SQLSTATE of PostgreSQL's for a statement that it was asked to stop."""
+
 _MANY = "databases_batches"
 
 _ENDS = re.compile(r"\s*(?:COMMIT|ROLLBACK(?!\s+(?:WORK\s+)?TO\b))\b", re.I)
@@ -160,7 +163,7 @@ class NetworkConnection:
         """Roll back, if a transaction is open still."""
         self._begun = False
         link = self._slot.link
-        if link.in_transaction() and not link.is_closed():
+        if self._slot.lent and link.in_transaction() and not link.is_closed():
             await self._control("ROLLBACK")
 
     async def savepoint(self, name: str) -> None:
@@ -174,7 +177,7 @@ class NetworkConnection:
     async def rollback_to_savepoint(self, name: str) -> None:
         """Undo what happened since the savepoint, and remove it."""
         link = self._slot.link
-        if link.is_closed() or not link.in_transaction():
+        if not self._slot.lent or link.is_closed() or not link.in_transaction():
             return
         try:
             await self._run_plain(f"ROLLBACK TO SAVEPOINT {name}")
@@ -199,6 +202,8 @@ class NetworkConnection:
     def _release(self) -> None:
         for cursor in list(self._cursors):
             cursor.give_up()
+        if not self._slot.lent:
+            return  # it was taken away
         if self._beyond_reset:
             self._pool.drop(self._slot)
         elif self._as_new and not self._doubtful and not self._slot.link.in_transaction():
@@ -218,6 +223,7 @@ class NetworkConnection:
 
     def _check(self) -> None:
         """Refuse to go on in a transaction that is open no longer: each statement would be kept."""
+        self._check_held()
         link = self._slot.link
         if not self._begun or link.in_transaction() or link.is_closed():
             return
@@ -227,6 +233,11 @@ class NetworkConnection:
             "The transaction is open no longer: a COMMIT or ROLLBACK was executed as SQL (leave "
             "that to the transaction), or a part of it was cut short and could not be undone alone."
         )
+
+    def _check_held(self) -> None:
+        """Refuse to go on once it was taken away: the database is disconnected."""
+        if not self._slot.lent:
+            raise self._pool.disconnected()
 
     async def _run_plain(self, sql: str) -> str | None:
         return await self._run(sql, lambda link: link.run(sql))
@@ -242,6 +253,7 @@ class NetworkConnection:
     async def _run(self, sql: str, work: Callable[[Link], Awaitable[T]]) -> T:
         link, holding = self._slot.link, self._slot.holding
         async with self._turn:
+            self._check_held()
             if holding is not None:
                 holding.runs(sql)
             sent(self._slot.name)
@@ -250,6 +262,10 @@ class NetworkConnection:
                     await self._settle(link, sql)
                 return await work(link)
             except BaseException as error:
+                if isinstance(error, Exception) and not self._slot.lent:
+                    kept = sql == "COMMIT" and link.sent and not was_stopped(error)
+                    cut_short = self._pool.cut_short(maybe_kept=kept)
+                    raise cut_short from adopted(self._driver, error)
                 if link.is_closed() and isinstance(error, Exception):
                     error.add_note(_BROKEN_AT_COMMIT if sql == "COMMIT" and link.sent else _BROKEN)
                 if not isinstance(error, Exception):
@@ -264,6 +280,11 @@ class NetworkConnection:
         if link.in_transaction() and sql != "ROLLBACK":
             await link.run("ROLLBACK")
         self._doubtful = False
+
+
+def was_stopped(error: BaseException) -> bool:
+    """Whether the server gave a statement up because it was asked to: nothing of it is kept."""
+    return getattr(error, "sqlstate", None) == _STOPPED
 
 
 class HeldCursor:

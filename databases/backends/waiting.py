@@ -6,7 +6,7 @@ import asyncio
 import collections
 from typing import Any
 
-from databases.exceptions import PoolDeadlock, PoolTimeout, TooManyRequests, disconnected
+from databases.exceptions import PoolDeadlock, PoolTimeout, TooManyRequests
 from databases.holding import Holding, parent_in_group
 from databases.operations import waits
 
@@ -127,12 +127,12 @@ class Waiting:
                 return True
         return False
 
-    def close(self) -> None:
+    def close(self, error: Callable[[], Exception]) -> None:
         """Send everybody home: the database is disconnected."""
         if self._timer is not None:
             self._timer.cancel()
         while self.queue:
-            self._fail(self.queue.popleft(), disconnected())
+            self._fail(self.queue.popleft(), error())
 
     def _watch(self) -> None:
         """Look after those who wait, for as long as anybody does."""

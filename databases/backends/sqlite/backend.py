@@ -14,13 +14,14 @@ from typing import Any, TypeVar
 from databases.backends.sqlite import live, work
 from databases.backends.sqlite.adapters import ADAPTERS
 from databases.backends.sqlite.connection import SQLiteConnection
+from databases.backends.sqlite.ending import end
 from databases.backends.sqlite.jobs import Kind
 from databases.backends.sqlite.lane import FastLane
 from databases.backends.sqlite.live import LANE
 from databases.backends.sqlite.opening import open_connection
 from databases.backends.sqlite.options import SQLiteOptions
 from databases.backends.sqlite.readers import Readers
-from databases.backends.sqlite.turns import Turns
+from databases.backends.sqlite.turns import SharedTurn, Turns
 from databases.backends.sqlite.worker import ConnectionThread, Crew
 from databases.exceptions import disconnected
 from databases.holding import Holding
@@ -36,10 +37,12 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect as CoreDialect
 
     from databases.backends.sqlite.inserts import EngineConnection
+    from databases.exceptions import NotConnectedError
     from databases.pending import CallSite
     from databases.records import Result
     from databases.statements import Batch
     from databases.statistics import Statistics
+    from databases.stopping import Stop
 
 T = TypeVar("T")
 
@@ -89,11 +92,15 @@ class SQLiteBackend:
         self._readers: Readers | None = None
         self._crew = Crew()
         self._idle: list[ConnectionThread] = []
+        # Who holds a connection, whether SQLite's own is lent for it yet or not.
+        self._held: set[Holding] = set()
         self._lent: dict[ConnectionThread, Holding] = {}
         self._ending: set[ConnectionThread] = set()
+        self._stop: Stop | None = None
 
     async def connect(self) -> None:
         """Open the file, creating it where it is missing."""
+        self._stop = None
         self._turns = Turns(self._options.timeout)
         self._writer = await self._connected(self._options, name="writer")
         if self._options.in_memory:
@@ -128,28 +135,41 @@ class SQLiteBackend:
             for thread in [self._writer, *readers, *self._idle, *self._lent]:
                 thread.stop()
 
-    async def disconnect(self, grace: float) -> None:
-        """Close all connections once the statements under way are done."""
-        self._turns.close()
-        borrowed = {*self._idle, *self._lent, *self._ending}
-        self._idle.clear()
-        self._lent.clear()
-        self._ending.clear()
-        # Whoever waits for this may be cancelled: the connections are closed all the same.
-        await asyncio.shield(asyncio.ensure_future(self._close(borrowed)))
+    async def disconnect(self, stop: Stop) -> None:
+        """Close all connections once what is under way is done, or its time is over."""
+        self._stop = stop
+        self._turns.stop(stop)
+        try:
+            # Reads of the lane that wait until the event loop has gone round.
+            await asyncio.sleep(0)
+            await stop.wait_while(lambda: self._is_at_work(stop))
+        finally:
+            # The event loop may end meanwhile: then the threads end without anybody waiting.
+            self._turns.close()
+            self._held.clear()
+            lent = [*self._idle, *self._lent, *self._ending]
+            self._idle.clear()
+            self._lent.clear()
+            self._ending.clear()
+            readers, self._readers = self._readers, None
+            lane, self._lane = self._lane, None
+            others = [*lent, *(readers.threads() if readers is not None else ())]
+            for thread in (*others, self._writer):
+                thread.cut_short(stop)
+            try:
+                await end(others)
+            finally:
+                if lane is not None:
+                    lane.close()
+                # Last, because it takes the write-ahead log into the file and removes it.
+                await end([self._writer])
 
-    async def _close(self, borrowed: set[ConnectionThread]) -> None:
-        readers, self._readers = self._readers, None
-        lane, self._lane = self._lane, None
-        writer = self._writer
-        for closed in [thread.close() for thread in borrowed]:
-            await closed
-        if lane is not None:
-            lane.close()
-        if readers is not None:
-            await readers.close()
-        # Last, because it takes the write-ahead log into the file and removes it.
-        await writer.close()
+    def _is_at_work(self, stop: Stop) -> bool:
+        if isinstance(self._turns.holder, SharedTurn):
+            return True
+        if self._readers is not None and self._readers.is_busy:
+            return True
+        return any(map(stop.has_time, list(self._held)))
 
     async def fetch(self, bound: Bound, limit: int | None, site: CallSite) -> Result:
         """Run a single statement and return its rows."""
@@ -213,7 +233,11 @@ class SQLiteBackend:
 
     async def acquire(self, site: CallSite, *, readonly: bool = False) -> SQLiteConnection:
         """Return a connection of the caller's own; in memory, the one that there is."""
-        return SQLiteConnection(Holding(site), self._lend, self._take_back, self._turns, self._lane)
+        holding = Holding(site)
+        self._held.add(holding)
+        return SQLiteConnection(
+            holding, self._lend, self._take_back, self._held.discard, self._turns, self._lane
+        )
 
     def statistics(self) -> Statistics:
         """Which connections there are, who has them and who waits to write."""
@@ -222,10 +246,10 @@ class SQLiteBackend:
         return live.of_all(self._writer, self._readers, self._lent, self._idle, self._turns)
 
     async def _lend(self, holding: Holding) -> ConnectionThread:
+        if holding not in self._held or (self._readers is None and not self._options.in_memory):
+            raise self._disconnected()
         if self._options.in_memory:
             return self._writer
-        if self._readers is None:
-            raise disconnected()
         while self._idle:
             thread = self._idle.pop()
             if not (thread.closing or thread.has_moved):
@@ -241,7 +265,7 @@ class SQLiteBackend:
             )
             if self._readers is not readers:
                 thread.stop()
-                raise disconnected()
+                raise self._disconnected()
         self._lent[thread] = holding
         return thread
 
@@ -249,11 +273,14 @@ class SQLiteBackend:
         if thread not in self._lent:
             return  # the one connection of a database in memory, or disconnected meanwhile
         del self._lent[thread]
-        if clean and len(self._idle) < _KEPT:
+        if clean and self._stop is None and len(self._idle) < _KEPT:
             self._idle.append(thread)
         else:
             thread.stop()
             self._ending = {each for each in (*self._ending, thread) if not each.ended}
+
+    def _disconnected(self) -> NotConnectedError:
+        return disconnected() if self._stop is None else self._stop.error()
 
     async def _connected(
         self, options: SQLiteOptions, *, name: str, lent: bool = False

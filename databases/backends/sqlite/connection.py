@@ -45,6 +45,7 @@ class SQLiteConnection:
         holding: who holds it.
         lend: gives the connection and its thread.
         give_back: called at release with whether that connection is as good as new.
+        let_go: called at release, before it is clean.
         turns: who may write.
         lane: where short reads run. None in memory, where others use the same connection meanwhile,
             because there can be only one: a transaction keeps them out then, readers too.
@@ -55,6 +56,7 @@ class SQLiteConnection:
         holding: Holding,
         lend: Callable[[Holding], Awaitable[ConnectionThread]],
         give_back: Callable[[ConnectionThread, bool], None],
+        let_go: Callable[[Holding], None],
         turns: Turns,
         lane: FastLane | None,
     ) -> None:
@@ -63,6 +65,7 @@ class SQLiteConnection:
         self._lending = asyncio.Lock()
         self._thread: ConnectionThread | None = None
         self._give_back = give_back
+        self._let_go = let_go
         self._turns = turns
         self._lane = lane
         self._shared = lane is None
@@ -176,7 +179,7 @@ class SQLiteConnection:
         # A BEGIN of the user's own has SQLite's lock without a turn of ours.
         if self._begun or (not self._shared and self._in_transaction()):
             return await self._run(job)
-        turn = await self._turns.take(site)
+        turn = await self._turns.take(site, at_work=self._thread is not None)
         try:
             return await self._run(partial(work.on_its_file, job=job))
         finally:
@@ -189,7 +192,7 @@ class SQLiteConnection:
         ).readonly
         waits = not (readonly or lazy)
         if waits or self._shared:
-            self._turn = await self._turns.take(site)
+            self._turn = await self._turns.take(site, at_work=self._thread is not None)
         self._readonly = readonly
         # IMMEDIATE: a transaction that reads first and then writes cannot fail at that point.
         sql = "BEGIN IMMEDIATE" if waits else "BEGIN"
@@ -233,6 +236,7 @@ class SQLiteConnection:
 
     def release(self) -> None:
         """Give the connection back; what is open on it is rolled back first."""
+        self._let_go(self._holding)
         for cursor in list(self._cursors):
             # Left open it would keep its snapshot, and whoever got the connection next in it.
             cursor.give_up()

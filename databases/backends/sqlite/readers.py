@@ -90,10 +90,10 @@ class Readers:
         """Have a read done that nobody waits for."""
         self._first.post(job)
 
-    async def close(self) -> None:
-        """Close all connections once the reads under way are done."""
-        for closed in [thread.close() for thread in self.threads()]:
-            await closed
+    @property
+    def is_busy(self) -> bool:
+        """Whether somebody waits for a read still."""
+        return any(not future.get_loop().is_closed() for future in self.asked)
 
     def threads(self) -> list[ConnectionThread]:
         """The threads of all connections that are open."""

@@ -20,7 +20,13 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from databases.backends.sqlite import group_commit, work
-from databases.backends.sqlite.faults import adopted, is_busy, locked_by_others, of_each
+from databases.backends.sqlite.faults import (
+    adopted,
+    is_busy,
+    is_interrupted,
+    locked_by_others,
+    of_each,
+)
 from databases.backends.sqlite.jobs import STOP, Answer, Job, Kind, send
 from databases.backends.sqlite.opening import has_moved, open_connection
 from databases.exceptions import disconnected
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
     from databases.backends.sqlite.inserts import EngineConnection
     from databases.backends.sqlite.jobs import Inbox, Work
     from databases.backends.sqlite.options import SQLiteOptions
+    from databases.stopping import Stop
 
 T = TypeVar("T")
 
@@ -109,6 +116,8 @@ class ConnectionThread:
         self._closed: asyncio.Future[None] | None = None
         self._busy_since = math.inf
         self._current: Job | None = None
+        self._in_hand: list[Job] = []
+        self._stop: Stop | None = None
         self._given = self._done = 0
         # The garbage collector gives work too, at any moment, also while this thread has the lock.
         self._lock = threading.RLock()
@@ -159,7 +168,7 @@ class ConnectionThread:
     ) -> asyncio.Future[T]:
         """The same for work that is done to its end: returns the future of its result."""
         if self.closing:
-            raise disconnected()
+            raise disconnected() if self._stop is None else self._stop.error()
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         operation = under_way.get(present_task()) if under_way else None
         if operation is not None:
@@ -205,6 +214,25 @@ class ConnectionThread:
         # Work of many statements does not notice between two of them.
         with contextlib.suppress(RuntimeError):  # the loop is closed
             future.get_loop().call_later(_INTERRUPT_AGAIN, self.interrupt, future)
+
+    def cut_short(self, stop: Stop) -> None:
+        """Answer all that is not done yet with an error, but for what is essential."""
+        self._stop = stop
+
+    def interrupt_all(self) -> None:
+        """Stop inside SQLite whatever is being done now."""
+        with self._lock:
+            if self._current is not None and self._connection is not None:
+                self._connection.interrupt()
+
+    def leave_behind(self) -> None:
+        """Answer whoever waits for it still, although it does not come to an end."""
+        assert self._stop is not None
+        answers = [Answer(job.future, None, self._stop.unknown()) for job in self._in_hand]
+        while (job := self._next()) is not None:
+            answers.append(Answer(job.future, None, self._stop.error()))
+        self._inbox.put(STOP)
+        send(answers)
 
     @property
     def if_idle(self) -> EngineConnection | None:
@@ -271,6 +299,11 @@ class ConnectionThread:
         try:
             while job is not None and job is not STOP:
                 jobs, following = self._together(job)
+                self._in_hand = jobs
+                if job.kind is Kind.ONCE:
+                    # Nobody knows how long it takes.
+                    send(answers)
+                    answers = []
                 if job.kind is not Kind.GROUPED:
                     self._crew.at_work.add(self)
                 answers += self._patiently(jobs)
@@ -284,6 +317,7 @@ class ConnectionThread:
             return job is None
         finally:
             self._busy_since = math.inf
+            self._in_hand = []
             self._crew.at_work.discard(self)
             send(answers)
 
@@ -334,7 +368,7 @@ class ConnectionThread:
                 for job in group:
                     if job.operation is not None:
                         job.operation.repeated += 1
-            if time.monotonic() > give_up:
+            if self._stop is not None or time.monotonic() > give_up:
                 locked = locked_by_others(self._options)
                 answers += [self._failed(job, of_each(locked)) for job in chain(*groups)]
                 break
@@ -351,6 +385,8 @@ class ConnectionThread:
         if job.operation is not None:
             job.operation.runs(self.name)
         try:
+            if self._stop is not None and job.kind is not Kind.ESSENTIAL:
+                raise self._stop.error()
             connection = self._opened()
             # From here on an interrupt finds it; one that came before must not have been in vain.
             if not job.is_wanted:
@@ -376,6 +412,8 @@ class ConnectionThread:
         if isinstance(error, StopIteration):
             # A future takes any error but this one.
             error = RuntimeError(f"{error!r} was raised in the connection's thread")
+        elif self._stop is not None and (is_busy(error) or is_interrupted(error)):
+            error = self._stop.error()
         return Answer(job.future, None, adopted(error, self._options))
 
     def _opened(self) -> EngineConnection:
