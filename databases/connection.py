@@ -110,6 +110,11 @@ class Connection(Queries):
             )
         return self._held
 
+    def _forked(self) -> object:
+        """In a child process: it is held in the parent, and not here."""
+        held, self._held = self._held, None
+        return held
+
     def _runner(self, method: str, site: CallSite) -> tuple[Runner, Compiler]:
         return self.held(method, site), self._engine.compiler
 

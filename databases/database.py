@@ -286,11 +286,18 @@ class Database(Queries):
 
     async def _connect(self, site: CallSite) -> None:
         engine = self._engine
+        if self.is_connected:
+            return
+        engine.check_home()
         async with self._changing():
             if engine.stopping is not None:
                 await engine.stopping.join(math.inf)
             if self.is_connected:
                 return
+            # Slow to import, with what it needs.
+            from databases import forking
+
+            forking.watch(self)
             try:
                 await engine.connect(site)
             except DatabaseError as error:
@@ -311,6 +318,7 @@ class Database(Queries):
 
     async def _disconnect(self, site: CallSite, grace: float = _GRACE) -> None:
         engine = self._engine
+        engine.check_home()
         # A connect() that is under way comes to its end first.
         async with self._changing():
             stop = engine.stopping
@@ -333,6 +341,14 @@ class Database(Queries):
                 await self._shared.end(stop)
             finally:
                 self._shared = None
+
+    def _forked(self) -> object:
+        """In a child process: it is connected in the parent, and not here."""
+        connections = [*self._connections.values(), *([self._shared] if self._shared else [])]
+        kept = [connection._forked() for connection in connections]
+        self._connections.clear()
+        self._shared = self._lock = None
+        return (connections, kept, self._engine._forked())
 
     def _changing(self) -> asyncio.Lock:
         """The lock under which the database is connected and disconnected, in this event loop."""

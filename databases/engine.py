@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from databases.backends.base import Backend
+    from databases.home import Home
     from databases.pending import CallSite, Pending
     from databases.statements import Bound
     from databases.statistics import Statistics
@@ -48,6 +49,9 @@ class Engine:
         self._last_connect: Pending[None] | None = None
         self._disconnected_at: CallSite | None = None
         self._steps: Steps | None = None
+        self._home: Home | None = None
+        # Whether it is connected in another process, from which this one was forked.
+        self._is_forked = False
         self.connected: Backend | None = None
         """What queries run on while the database is connected: the backend, maybe watched."""
         self.stopping: Stop | None = None
@@ -92,7 +96,11 @@ class Engine:
 
     async def connect(self, site: CallSite) -> None:
         """Load the backend, if it is not yet, and connect it."""
+        # Slow to import, as asyncio is.
+        from databases.home import Home
+
         self._last_connect = None
+        self._home, self._is_forked = Home(), False
         if self._backend is None:
             self._backend = self._load()(self._url, **self._options)
             self.compiler = Compiler(self._backend.dialect)
@@ -100,6 +108,15 @@ class Engine:
             await self._backend.connect()
         self.connected = self._backend
         self._watch()
+
+    def check_home(self) -> None:
+        """Refuse to be connected or disconnected in another event loop while one has it.
+
+        Raises:
+            NotConnectedError: it names both.
+        """
+        if self._home is not None:
+            self._home.check()
 
     def stop(
         self,
@@ -137,7 +154,14 @@ class Engine:
                 finally:
                     await self._backend.disconnect(stop)
         finally:
-            self.stopping = None
+            self.stopping = self._home = None
+
+    def _forked(self) -> object:
+        """In a child process: it is connected in the parent, and not here."""
+        kept = (self._backend, self.connected, self.stopping, self._home)
+        self._is_forked = self.connected is not None or self.stopping is not None
+        self._backend = self.connected = self.stopping = self._home = None
+        return kept
 
     def _told(self, kind: str, site: CallSite, *states: str) -> AbstractContextManager[object]:
         if self._steps is None or not self._steps.is_watched:
@@ -184,7 +208,11 @@ class Engine:
     def _not_connected(self, method: str, site: CallSite) -> NotConnectedError:
         lines = [f"{method}() needs a connected database, and this one is not.", f"  {site}"]
         forgotten = self._last_connect
-        if forgotten is not None:
+        if self._is_forked:
+            from databases.forking import OF_PARENT
+
+            lines.append(OF_PARENT)
+        elif forgotten is not None:
             lines += ["database.connect() was called but not awaited:", forgotten.advice()]
         elif self._disconnected_at is not None:
             lines.append(f"It was disconnected at:\n  {self._disconnected_at}")

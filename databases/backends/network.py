@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, TypeVar
 
+from databases import forking
 from databases.backends.link import adopted
 from databases.backends.network_connection import NetworkConnection, was_stopped
 from databases.backends.pool import Pool
@@ -73,8 +74,15 @@ class NetworkBackend:
         self._begin = begin
         self._pool: Pool[Link] | None = None
 
+    def _forked(self) -> object:
+        """In a child process: the connections are those of the parent."""
+        if self._pool is not None:
+            self._pool.leave_alone(forking.Forked())
+        return self
+
     async def connect(self) -> None:
         """Open the first connections."""
+        forking.watch(self)
         pool = Pool(self._driver.connect, self._options)
         try:
             await pool.open()
@@ -228,6 +236,7 @@ class NetworkBackend:
         if pool is None:
             raise disconnected()
         if pool.loop is not asyncio.get_running_loop():
+            pool.home.check()
             # The one it was connected in has ended, and with it the connections.
             pool.terminate()
             pool = self._pool = Pool(self._driver.connect, self._options)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from databases.backends.link import adopted
 from databases.backends.session import Leaves
 from databases.exceptions import DriverError, StateError, TransactionStateError
-from databases.operations import sent
+from databases.operations import running_loop, sent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -188,22 +188,19 @@ class NetworkConnection:
 
     def release(self) -> None:
         """Give the connection back; what is open on it is rolled back first."""
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            # The garbage collector, in another thread or after the event loop has ended.
-            if self._loop.is_closed():
-                self._slot.link.terminate()
-            else:
-                self._loop.call_soon_threadsafe(self._release)
-            return
-        self._release()
-
-    def _release(self) -> None:
         for cursor in list(self._cursors):
             cursor.give_up()
         if not self._slot.lent:
             return  # it was taken away
+        if self._loop is running_loop():
+            self._release()
+        # The garbage collector, in another thread or after the event loop has ended.
+        elif self._loop.is_closed():
+            self._slot.link.terminate()
+        else:
+            self._loop.call_soon_threadsafe(self._release)
+
+    def _release(self) -> None:
         if self._beyond_reset:
             self._pool.drop(self._slot)
         elif self._as_new and not self._doubtful and not self._slot.link.in_transaction():
@@ -235,9 +232,11 @@ class NetworkConnection:
         )
 
     def _check_held(self) -> None:
-        """Refuse to go on once it was taken away: the database is disconnected."""
+        """Refuse to go on once it was taken away, or in another event loop."""
         if not self._slot.lent:
             raise self._pool.disconnected()
+        if self._loop is not asyncio.get_running_loop():
+            self._pool.home.check()
 
     async def _run_plain(self, sql: str) -> str | None:
         return await self._run(sql, lambda link: link.run(sql))

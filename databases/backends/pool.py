@@ -19,6 +19,7 @@ from databases.backends.sockets import has_news
 from databases.backends.waiting import Waiting
 from databases.exceptions import disconnected
 from databases.holding import Holding
+from databases.home import Home
 from databases.statistics import ConnectionState, Statistics, waiters
 from databases.stopping import CLOSING, Stop
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from databases.backends.pool_options import PoolOptions
     from databases.exceptions import DatabaseError, NotConnectedError
+    from databases.forking import Forked
     from databases.pending import CallSite
 
 _TRUSTED = 1.0
@@ -58,8 +60,9 @@ class Pool(Generic[LinkT]):
     def __init__(self, connect: Callable[[], Awaitable[LinkT]], options: PoolOptions) -> None:
         self._connect = connect
         self._options = options
-        self.loop = asyncio.get_running_loop()
+        self.home = Home()
         """The event loop that its connections belong to."""
+        self.loop = self.home.loop
         self._now = self.loop.time
         self._slots: set[Slot[LinkT]] = set()
         self._idle: list[Slot[LinkT]] = []
@@ -73,7 +76,7 @@ class Pool(Generic[LinkT]):
         self._opening: set[asyncio.Task[Slot[LinkT]]] = set()
         self._mending: set[asyncio.Task[None]] = set()
         self._closed = False
-        self._stop: Stop | None = None
+        self._stop: Stop | Forked | None = None
         self._shrinking: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
@@ -220,6 +223,14 @@ class Pool(Generic[LinkT]):
         self._stop_watching()
         for slot in self._slots:
             slot.link.terminate()
+
+    def leave_alone(self, forked: Forked) -> None:
+        """In a child process: take all connections from whoever has them, and do nothing more."""
+        self._stop = forked
+        self._closed = True
+        self._idle.clear()
+        for slot in self._slots:
+            slot.lent = slot.pinned = False
 
     def _stop_watching(self) -> None:
         if not self.loop.is_closed():

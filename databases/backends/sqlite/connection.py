@@ -14,6 +14,7 @@ from databases.backends.sqlite.cursors import SQLiteCursor
 from databases.backends.sqlite.jobs import Kind
 from databases.backends.sqlite.raw import RawConnection
 from databases.backends.transactions import TransactionOptions
+from databases.home import Home
 from databases.operations import sent
 from databases.records import Result
 from databases.statements import Bound
@@ -61,6 +62,7 @@ class SQLiteConnection:
         lane: FastLane | None,
     ) -> None:
         self._holding = holding
+        self._home = Home()
         self._lend = lend
         self._lending = asyncio.Lock()
         self._thread: ConnectionThread | None = None
@@ -94,6 +96,7 @@ class SQLiteConnection:
 
     async def thread(self) -> ConnectionThread:
         """Return the thread of SQLite's connection, taking one where there is none yet."""
+        self._home.check()
         if self._thread is None:
             async with self._lending:
                 if self._thread is None:
@@ -105,6 +108,7 @@ class SQLiteConnection:
         lane, thread = self._lane, self._thread
         # What a user has changed in the session may be what the lane would change.
         usual = self._clean and bound.statement.verb is Verb.READ
+        self._home.check()
         if lane is None or thread is None or not usual:
             return await self.run(bound, site, partial(work.fetch, bound=bound, limit=limit))
         conduct = lane.admits(bound.statement.sql)

@@ -20,6 +20,7 @@ from databases.operations import running_loop, waits
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from databases.exceptions import NotConnectedError
+    from databases.forking import Forked
     from databases.pending import CallSite
     from databases.stopping import Stop
 
@@ -114,7 +115,7 @@ class Turns:
         self._waiting: deque[Turn] = deque()
         # Given back, but not worked off yet.
         self._returned: deque[Turn] = deque()
-        self._stop: Stop | None = None
+        self._stop: Stop | Forked | None = None
         self._closed = False
         # The shared turn that single statements can still join.
         self._open: SharedTurn | None = None
@@ -213,6 +214,11 @@ class Turns:
         """Send everybody home: the database is disconnected."""
         self._closed = True
         self._send_home()
+
+    def leave_alone(self, forked: Forked) -> None:
+        """In a child process, where somebody who is not there may have the guard: refuse all."""
+        self._stop, self._closed = forked, True
+        self._guard = threading.Lock()
 
     def _send_home(self) -> None:
         with self._guard:
