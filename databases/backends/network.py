@@ -188,7 +188,8 @@ class NetworkBackend:
         """Say so where a statement failed because the database was disconnected."""
         if slot.lent or not isinstance(error, Exception):
             return
-        kept = statement.verb is not Verb.READ and slot.link.sent and not was_stopped(error)
+        # Whether it was sent a driver does not tell whose connection is closed meanwhile.
+        kept = statement.verb is not Verb.READ and not was_stopped(error)
         raise pool.cut_short(maybe_kept=kept) from adopted(self._driver, error)
 
     def _take_back(

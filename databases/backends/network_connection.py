@@ -12,6 +12,7 @@ from databases.backends.link import adopted
 from databases.backends.session import Leaves
 from databases.exceptions import DriverError, StateError, TransactionStateError
 from databases.operations import running_loop, sent
+from databases.verbs import Verb, verb_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ class NetworkConnection:
         if left is not Leaves.NOTHING:
             self._as_new = False
             self._beyond_reset |= left is Leaves.MORE
-        return await self._run(sql, work)
+        return await self._run(sql, work, of_user=True)
 
     def _check(self) -> None:
         """Refuse to go on in a transaction that is open no longer: each statement would be kept."""
@@ -249,7 +250,9 @@ class NetworkConnection:
             self._doubtful = True
             raise
 
-    async def _run(self, sql: str, work: Callable[[Link], Awaitable[T]]) -> T:
+    async def _run(
+        self, sql: str, work: Callable[[Link], Awaitable[T]], *, of_user: bool = False
+    ) -> T:
         link, holding = self._slot.link, self._slot.holding
         async with self._turn:
             self._check_held()
@@ -262,7 +265,7 @@ class NetworkConnection:
                 return await work(link)
             except BaseException as error:
                 if isinstance(error, Exception) and not self._slot.lent:
-                    kept = sql == "COMMIT" and link.sent and not was_stopped(error)
+                    kept = self._keeps(sql, of_user) and not was_stopped(error)
                     cut_short = self._pool.cut_short(maybe_kept=kept)
                     raise cut_short from adopted(self._driver, error)
                 if link.is_closed() and isinstance(error, Exception):
@@ -273,6 +276,12 @@ class NetworkConnection:
             finally:
                 if holding is not None:
                     holding.running_since = None
+
+    def _keeps(self, sql: str, of_user: bool) -> bool:
+        """Whether the server keeps what a statement does at once, or all that was done before."""
+        if of_user and not self._begun:
+            return verb_of(sql) is not Verb.READ
+        return sql == "COMMIT"
 
     async def _settle(self, link: Link, sql: str) -> None:
         await link.settle()

@@ -222,6 +222,7 @@ class Pool(Generic[LinkT]):
         self._closed = True
         self._stop_watching()
         for slot in self._slots:
+            slot.lent = slot.pinned = False
             slot.link.terminate()
 
     def leave_alone(self, forked: Forked) -> None:
