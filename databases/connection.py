@@ -101,8 +101,9 @@ class Connection(Queries, Transactional):
             NotConnectedError: where the database is not connected.
             StateError: where this connection is not acquired.
         """
-        self._engine.backend(method, site)
+        # While the database is being disconnected, what is held may go on.
         if self._held is None:
+            self._engine.backend(method, site)
             raise StateError(
                 f"connection.{method}: this connection is not acquired.\n  {site}\n"
                 "  wrong:  connection = database.connection()\n"
@@ -126,6 +127,11 @@ class Connection(Queries, Transactional):
 
     def _connection(self, site: CallSite) -> Connection:
         return self
+
+    def _forked(self) -> object:
+        """In a child process: it is held in the parent, and not here."""
+        held, self._held = self._held, None
+        return held
 
     def _runner(self, method: str, site: CallSite) -> tuple[Runner, Compiler]:
         return self.held(method, site), self._engine.compiler

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import sys
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -30,13 +31,15 @@ if TYPE_CHECKING:
     from databases.backends.base import Cursor, Runner
     from databases.compiler import Compiler
     from databases.routing import Preference
+    from databases.shared import SharedConnection
     from databases.statements import Bound
     from databases.statistics import Statistics
     from databases.steps import Steps
+    from databases.stopping import Stop
     from databases.testing import Ran
 
 _GRACE = 5.0
-"""Seconds for which disconnect() lets work that is under way finish."""
+"""Seconds for which disconnect() lets work that is under way finish, unless it is told."""
 
 
 class Database(Queries, Transactional):
@@ -118,14 +121,13 @@ class Database(Queries, Transactional):
         self._engine = Engine(servers, options, path, tags)
         # A task's own Connection; a child task does not inherit it.
         self._connections: WeakKeyDictionary[asyncio.Task[Any], Connection] = WeakKeyDictionary()
-        # The one connection of everybody under force_rollback, and its transaction.
-        self._shared: Connection | None = None
-        self._ground: Transaction | None = None
+        # The one connection of everybody under force_rollback.
+        self._shared: SharedConnection | None = None
         self._lock: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
 
     @property
     def is_connected(self) -> bool:
-        """Whether ``connect()`` has been awaited, and ``disconnect()`` has not."""
+        """Whether ``connect()`` has been awaited, and ``disconnect()`` was not called since."""
         return self._engine.connected is not None
 
     @functools.cached_property  # a subclass may have an attribute of that name
@@ -232,9 +234,35 @@ class Database(Queries, Transactional):
             Pending("database.connect", sys._getframe(1), self._connect)
         )
 
-    def disconnect(self) -> Pending[None]:
-        """Disconnect; nothing happens where it is not connected."""
-        return Pending("database.disconnect", sys._getframe(1), self._disconnect)
+    def disconnect(self, *, grace: float = _GRACE) -> Pending[None]:
+        """Disconnect; nothing happens where it is not connected.
+
+        What is new is refused from the call on, and so is what waits for a connection. What is
+        under way may go on for a while: statements, ``connection()`` blocks, transactions,
+        ``iterate()`` loops. Then it is stopped in the database, and gets a ``NotConnectedError``;
+        transactions are rolled back. Nobody waits for a task that waits for this itself.
+
+        Args:
+            grace: seconds for which what is under way may go on.
+
+        Example:
+            >>> import asyncio, databases
+            >>> async def transfer(database):
+            ...     async with database.transaction():
+            ...         await asyncio.sleep(0.1)
+            ...         return await database.fetch_val("SELECT 'done'")
+            >>> async def main():
+            ...     database = databases.Database("sqlite://")
+            ...     await database.connect()
+            ...     task = asyncio.create_task(transfer(database))
+            ...     await asyncio.sleep(0.05)
+            ...     await database.disconnect(grace=10)
+            ...     return await task
+            >>> asyncio.run(main())
+            'done'
+        """
+        disconnect = functools.partial(self._disconnect, grace=grace)
+        return Pending("database.disconnect", sys._getframe(1), disconnect)
 
     async def __aenter__(self) -> Database:
         await self._connect(CallSite.of(sys._getframe(1)))
@@ -277,37 +305,70 @@ class Database(Queries, Transactional):
             self._force_rollback = before
 
     async def _connect(self, site: CallSite) -> None:
+        engine = self._engine
+        if self.is_connected:
+            return
+        engine.check_home()
         async with self._changing():
+            if engine.stopping is not None:
+                await engine.stopping.join(math.inf)
             if self.is_connected:
                 return
+            # Slow to import, with what it needs.
+            from databases import forking
+
+            forking.watch(self)
             try:
-                await self._engine.connect(site)
+                await engine.connect(site)
             except DatabaseError as error:
                 explain(error, site)
                 raise
             if not self._force_rollback:
                 return
-            shared = Connection(self._engine, site)
-            ground = Transaction(lambda: shared, site, True, {}, ground=True)
-            try:
-                await ground.start()
-            except BaseException:
-                await self._engine.disconnect(site, 0.0)
-                raise
-            self._shared, self._ground = shared, ground
+            # Slow to import, and for tests.
+            from databases.shared import SharedConnection
 
-    async def _disconnect(self, site: CallSite) -> None:
-        async with self._changing():
-            if not self.is_connected:
-                return
-            ground, self._ground, self._shared = self._ground, None, None
-            # What tasks hold on to now belongs to connections that are about to be closed.
-            self._connections.clear()
+            shared = SharedConnection(engine, site)
             try:
-                if ground is not None and ground.is_active:
-                    await ground.rollback()
+                await shared.start()
+            except BaseException:
+                await engine.stop(site, 0.0).join(0.0)
+                raise
+            self._shared = shared
+
+    async def _disconnect(self, site: CallSite, grace: float = _GRACE) -> None:
+        engine = self._engine
+        engine.check_home()
+        # A connect() that is under way comes to its end first.
+        async with self._changing():
+            stop = engine.stopping
+            if stop is None:
+                if not self.is_connected:
+                    return
+                stop = engine.stop(site, grace, self._end_shared)
+        await stop.join(grace)
+        import asyncio
+
+        # Whoever disconnects within blocks of his own begins anew. Others keep what they held: what
+        # they do next in their transactions must not be done outside of them.
+        task = asyncio.current_task()
+        if task is not None:
+            self._connections.pop(task, None)
+
+    async def _end_shared(self, stop: Stop) -> None:
+        if self._shared is not None:
+            try:
+                await self._shared.end(stop)
             finally:
-                await self._engine.disconnect(site, _GRACE)
+                self._shared = None
+
+    def _forked(self) -> object:
+        """In a child process: it is connected in the parent, and not here."""
+        connections = [*self._connections.values(), *([self._shared] if self._shared else [])]
+        kept = [connection._forked() for connection in connections]
+        self._connections.clear()
+        self._shared = self._lock = None
+        return (connections, kept, self._engine._forked())
 
     def _changing(self) -> asyncio.Lock:
         """The lock under which the database is connected and disconnected, in this event loop."""
@@ -348,11 +409,11 @@ class Database(Queries, Transactional):
 
     def _runner(self, method: str, site: CallSite) -> tuple[Runner, Compiler]:
         engine = self._engine
-        backend = engine.connected or engine.backend(f"database.{method}", site)
         if self._connections or self._shared is not None:
             connection = self._held_connection()
             if connection is not None:
-                return connection.held(method, site), engine.compiler
+                return connection._runner(method, site)
+        backend = engine.connected or engine.backend(f"database.{method}", site)
         return backend, engine.compiler
 
     async def _open_cursor(

@@ -11,16 +11,18 @@ from databases.routing import OF_SEVERAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Coroutine, Mapping
     from contextlib import AbstractContextManager
     from typing import Any
 
     from databases.backends.base import Backend
+    from databases.home import Home
     from databases.pending import CallSite, Pending
     from databases.routing import Servers
     from databases.statements import Bound
     from databases.statistics import Statistics
     from databases.steps import Steps
+    from databases.stopping import Stop
     from databases.url import DatabaseURL
 
 
@@ -49,8 +51,13 @@ class Engine:
         self._last_connect: Pending[None] | None = None
         self._disconnected_at: CallSite | None = None
         self._steps: Steps | None = None
+        self._home: Home | None = None
+        # Whether it is connected in another process, from which this one was forked.
+        self._is_forked = False
         self.connected: Backend | None = None
         """What queries run on while the database is connected: the backend, maybe watched."""
+        self.stopping: Stop | None = None
+        """The end that comes, from the call of ``disconnect()`` until everything is closed."""
         self.compiler: Compiler
 
     def calls_connect(self, pending: Pending[None]) -> Pending[None]:
@@ -91,7 +98,11 @@ class Engine:
 
     async def connect(self, site: CallSite) -> None:
         """Load the backend, if it is not yet, and connect it."""
+        # Slow to import, as asyncio is.
+        from databases.home import Home
+
         self._last_connect = None
+        self._home, self._is_forked = Home(), False
         if self._backend is None:
             self._backend = self._make()
             self.compiler = Compiler(self._backend.dialect)
@@ -100,13 +111,59 @@ class Engine:
         self.connected = self._backend
         self._watch()
 
-    async def disconnect(self, site: CallSite, grace: float) -> None:
-        """Refuse queries from now on, and disconnect the backend within some seconds of grace."""
-        backend, self.connected = self._backend, None
-        assert backend is not None
-        self._disconnected_at = site
-        with self._told("DISCONNECT", site, "connected", "not connected"):
-            await backend.disconnect(grace)
+    def check_home(self) -> None:
+        """Refuse to be connected or disconnected in another event loop while one has it.
+
+        Raises:
+            NotConnectedError: it names both.
+        """
+        if self._home is not None:
+            self._home.check()
+
+    def stop(
+        self,
+        site: CallSite,
+        grace: float,
+        before: Callable[[Stop], Coroutine[Any, Any, None]] | None = None,
+    ) -> Stop:
+        """Refuse what is new from now on, and disconnect the backend in the background.
+
+        Args:
+            site: where in the user's code it was asked for.
+            grace: seconds for which what is under way may go on.
+            before: what is to be done before the backend is disconnected.
+        """
+        # Slow to import, as asyncio is.
+        from databases.stopping import Stop
+
+        stop = Stop(grace, site)
+        self.connected, self.stopping, self._disconnected_at = None, stop, site
+        stop.begin(self._end(stop, site, before))
+        return stop
+
+    async def _end(
+        self,
+        stop: Stop,
+        site: CallSite,
+        before: Callable[[Stop], Coroutine[Any, Any, None]] | None,
+    ) -> None:
+        assert self._backend is not None
+        try:
+            with self._told("DISCONNECT", site, "connected", "not connected"):
+                try:
+                    if before is not None:
+                        await before(stop)
+                finally:
+                    await self._backend.disconnect(stop)
+        finally:
+            self.stopping = self._home = None
+
+    def _forked(self) -> object:
+        """In a child process: it is connected in the parent, and not here."""
+        kept = (self._backend, self.connected, self.stopping, self._home)
+        self._is_forked = self.connected is not None or self.stopping is not None
+        self._backend = self.connected = self.stopping = self._home = None
+        return kept
 
     def _told(self, kind: str, site: CallSite, *states: str) -> AbstractContextManager[object]:
         if self._steps is None or not self._steps.is_watched:
@@ -170,7 +227,11 @@ class Engine:
     def _not_connected(self, method: str, site: CallSite) -> NotConnectedError:
         lines = [f"{method}() needs a connected database, and this one is not.", f"  {site}"]
         forgotten = self._last_connect
-        if forgotten is not None:
+        if self._is_forked:
+            from databases.forking import OF_PARENT
+
+            lines.append(OF_PARENT)
+        elif forgotten is not None:
             lines += ["database.connect() was called but not awaited:", forgotten.advice()]
         elif self._disconnected_at is not None:
             lines.append(f"It was disconnected at:\n  {self._disconnected_at}")

@@ -235,12 +235,20 @@ def _restore(ours: type[DatabaseError], theirs: type[BaseException], args: Any) 
 _COMBINED: dict[tuple[type, type], Any] = {}
 
 
-def disconnected() -> NotConnectedError:
-    """The error for what was under way when the database was disconnected."""
-    return NotConnectedError(
-        "The database was disconnected while this was under way: "
-        "let queries finish before `await database.disconnect()`"
-    )
+def disconnected(where: str | None = None) -> NotConnectedError:
+    """The error for what was under way when the database was disconnected.
+
+    Args:
+        where: who did that, and where in the user's code.
+    """
+    lines = [
+        "The database was disconnected while this was under way. What is new is refused at once, "
+        "what holds a connection after some time of grace: "
+        "`await database.disconnect(grace=30)` gives it 30 seconds."
+    ]
+    if where is not None:
+        lines.append(f"  {where}")
+    return NotConnectedError("\n".join(lines))
 
 
 def given_back() -> StateError:

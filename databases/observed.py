@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from databases.statements import Batch, Dialect
     from databases.statistics import Statistics
     from databases.steps import Steps
+    from databases.stopping import Stop
 
 # Looking a member up takes a while.
 _ROWS = Kind.ROWS
@@ -83,9 +84,9 @@ class ObservedBackend(_ObservedRunner):
         """Make the database reachable: the engine tells of it, which knows the place."""
         await self._backend.connect()
 
-    async def disconnect(self, grace: float) -> None:
+    async def disconnect(self, stop: Stop) -> None:
         """Close everything: the engine tells of it, which knows the place."""
-        await self._backend.disconnect(grace)
+        await self._backend.disconnect(stop)
 
     def statistics(self) -> Statistics:
         """The live state."""

@@ -264,7 +264,7 @@ class Pending(Coroutine[Any, Any, T]):
             return
         query = self.query
         while isinstance(function, functools.partial):
-            function = function.args[-1]
+            function = function.args[-1] if function.func is limited else function.func
         dropped = getattr(getattr(function, "__self__", None), "_dropped", None)
         if dropped is not None:
             dropped(self)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from databases.records import Result, Shape
     from databases.statements import Dialect
     from databases.statistics import Statistics
+    from databases.stopping import Stop
 
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
 
@@ -156,9 +157,9 @@ class CommentingBackend(_CommentingRunner):
         """Make the database reachable."""
         await self._backend.connect()
 
-    async def disconnect(self, grace: float) -> None:
+    async def disconnect(self, stop: Stop) -> None:
         """Close everything."""
-        await self._backend.disconnect(grace)
+        await self._backend.disconnect(stop)
 
     def statistics(self) -> Statistics:
         """The live state."""

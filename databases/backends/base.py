@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from databases.records import Result
     from databases.statements import Batch, Bound, Dialect
     from databases.statistics import Statistics
+    from databases.stopping import Stop
     from databases.url import DatabaseURL
 
 
@@ -113,8 +114,12 @@ class Backend(Runner, Protocol):
         """Make the database reachable, or raise the reason why it is not."""
         ...
 
-    async def disconnect(self, grace: float) -> None:
-        """Refuse new work, let what is under way finish for ``grace`` seconds, close everything."""
+    async def disconnect(self, stop: Stop) -> None:
+        """Let what is under way finish while ``stop`` gives it time, then close everything.
+
+        The core has refused what is new by then; who waits for a connection is refused here.
+        Whatever the server does, this comes to an end a few seconds later.
+        """
         ...
 
     async def acquire(self, site: CallSite, *, readonly: bool = False) -> BackendConnection:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any, TypeVar
 
+from databases import forking
 from databases.backends import fates
 from databases.backends.hosts import Hosts
 from databases.backends.link import adopted
-from databases.backends.network_connection import NetworkConnection
+from databases.backends.network_connection import NetworkConnection, was_stopped
 from databases.backends.pool import Pool
 from databases.backends.session import Leaves
 from databases.exceptions import ConnectionFailureError, disconnected
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from databases.pending import CallSite
     from databases.records import Result
     from databases.statements import Batch, Bound, Dialect, Statement
+    from databases.stopping import Stop
 
 T = TypeVar("T")
 
@@ -84,8 +86,15 @@ class NetworkBackend:
         """What tells its connections from those of other servers, where there are several."""
         self._pool: Pool[Link] | None = None
 
+    def _forked(self) -> object:
+        """In a child process: the connections are those of the parent."""
+        if self._pool is not None:
+            self._pool.leave_alone(forking.Forked())
+        return self
+
     async def connect(self) -> None:
         """Open the first connections."""
+        forking.watch(self)
         pool = self._new_pool()
         try:
             await pool.open()
@@ -95,19 +104,20 @@ class NetworkBackend:
 
     def connect_later(self) -> None:
         """Be connected, and open connections only for those who need one."""
+        forking.watch(self)
         self._pool = self._new_pool()
 
-    async def disconnect(self, grace: float) -> None:
-        """Close all connections once the single statements under way are done."""
-        if self._pool is not None:
-            pool, self._pool = self._pool_now(), None
-            # Whoever waits for this may be cancelled: the connections are closed all the same.
-            await asyncio.shield(asyncio.ensure_future(self._close(pool)))
-
-    async def _close(self, pool: Pool[Link]) -> None:
-        await pool.close()
-        await self._hosts.close()
-        await self._driver.close()
+    async def disconnect(self, stop: Stop) -> None:
+        """Close all connections once what is under way is done, or its time is over."""
+        if self._pool is None:
+            return
+        pool = self._pool_now()
+        try:
+            await pool.close(stop)
+            await self._hosts.close()
+            await self._driver.close()
+        finally:
+            self._pool = None
 
     def _new_pool(self) -> Pool[Link]:
         hosts, is_full = self._hosts, self._driver.is_full
@@ -192,6 +202,7 @@ class NetworkBackend:
         except BaseException as error:
             if slot is None:
                 raise adopted(self._driver, error) from error.__cause__
+            self._cut_short(pool, slot, error, sql)
             undone = self._is_undone(slot.link, error, statement)
             if undone and tries < self._most_tries(slot.link):
                 self._take_back(pool, slot, error, sql)
@@ -228,6 +239,16 @@ class NetworkBackend:
     def makes_table(self, sql: str) -> bool:
         """Whether a statement leaves a temporary table to those of the same task."""
         return self._leaves(sql) is Leaves.TEMPORARY_TABLE
+
+    def _cut_short(
+        self, pool: Pool[Link], slot: Slot[Link], error: BaseException, sql: str
+    ) -> None:
+        """Say so where a statement failed because the database was disconnected."""
+        if slot.lent or not isinstance(error, Exception):
+            return
+        # Whether it was sent a driver does not tell whose connection is closed meanwhile.
+        kept = not self.only_reads(sql) and not was_stopped(error)
+        raise pool.cut_short(maybe_kept=kept) from adopted(self._driver, error)
 
     def _most_tries(self, link: Link) -> int:
         """How many times a statement that was not done may be run again."""
@@ -290,6 +311,7 @@ class NetworkBackend:
         if pool is None:
             raise disconnected()
         if pool.loop is not asyncio.get_running_loop():
+            pool.home.check()
             # The one it was connected in has ended, and with it the connections.
             pool.terminate()
             pool = self._pool = self._new_pool()

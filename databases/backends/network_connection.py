@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from databases.backends import fates
+from databases.backends.link import adopted
 from databases.backends.session import Leaves
 from databases.exceptions import (
     ConnectionFailureError,
@@ -17,7 +18,7 @@ from databases.exceptions import (
     TransactionStateError,
     given_back,
 )
-from databases.operations import sent
+from databases.operations import running_loop, sent
 from databases.verbs import Verb, verb_of
 
 TYPE_CHECKING = False
@@ -39,6 +40,9 @@ _UNDOING = 30.0
 _UNDOING_SOON = 0.5
 """Seconds that undoing may take, and where something was cut short. After them the connection is
 closed, by which the server undoes it too, whenever it hears of it."""
+
+_STOPPED = "57014"
+"""The SQLSTATE of PostgreSQL's for a statement that it was asked to stop."""
 
 _MANY = "databases_batches"
 
@@ -168,7 +172,7 @@ class NetworkConnection:
         """Roll back, if one is open still; where the connection breaks the server does."""
         self._begun = False
         link = self._slot.link
-        if link.in_transaction() and not link.is_closed():
+        if self._slot.lent and link.in_transaction() and not link.is_closed():
             await self._undo(lambda: self._control("ROLLBACK"))
 
     async def savepoint(self, name: str) -> None:
@@ -182,7 +186,7 @@ class NetworkConnection:
     async def rollback_to_savepoint(self, name: str) -> None:
         """Undo what happened since the savepoint, and remove it."""
         link = self._slot.link
-        if link.is_closed() or not link.in_transaction():
+        if not self._slot.lent or link.is_closed() or not link.in_transaction():
             return
         await self._undo(lambda: self._rollback_to(name))
 
@@ -214,21 +218,20 @@ class NetworkConnection:
 
     def release(self) -> None:
         """Give the connection back; what is open on it is rolled back first."""
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            # The garbage collector, in another thread or after the event loop has ended.
-            if self._loop.is_closed():
-                self._slot.link.terminate()
-            else:
-                self._loop.call_soon_threadsafe(self._release)
-            return
-        self._release()
+        for cursor in list(self._cursors):
+            cursor.give_up()
+        if not self._slot.lent:
+            return  # it was taken away
+        if self._loop is running_loop():
+            self._release()
+        # The garbage collector, in another thread or after the event loop has ended.
+        elif self._loop.is_closed():
+            self._slot.link.terminate()
+        else:
+            self._loop.call_soon_threadsafe(self._release)
 
     def _release(self) -> None:
         self._released = True
-        for cursor in list(self._cursors):
-            cursor.give_up()
         if self._slot.link.is_closed():
             self._pool.drop(self._slot)
             self._pool.distrust()
@@ -252,6 +255,7 @@ class NetworkConnection:
 
     def _check(self) -> None:
         """Refuse to go on in a transaction that is open no longer: each statement would be kept."""
+        self._check_held()
         link = self._slot.link
         if not self._begun or link.in_transaction() or link.is_closed():
             return
@@ -261,6 +265,15 @@ class NetworkConnection:
             "The transaction is open no longer: a COMMIT or ROLLBACK was executed as SQL (leave "
             "that to the transaction), or a part of it was cut short and could not be undone alone."
         )
+
+    def _check_held(self) -> None:
+        """Refuse to go on once it was given back or taken away, or in another event loop."""
+        if self._released:
+            raise given_back()
+        if not self._slot.lent:
+            raise self._pool.disconnected()
+        if self._loop is not asyncio.get_running_loop():
+            self._pool.home.check()
 
     async def _run_plain(self, sql: str) -> str | None:
         return await self._run(sql, lambda link: link.run(sql))
@@ -278,8 +291,7 @@ class NetworkConnection:
     ) -> T:
         link, holding = self._slot.link, self._slot.holding
         async with self._turn:
-            if self._released:
-                raise given_back()
+            self._check_held()
             if holding is not None:
                 holding.runs(sql)
             sent(self._slot.name)
@@ -288,6 +300,10 @@ class NetworkConnection:
                     await self._settle(link, sql)
                 return await work(link)
             except BaseException as error:
+                if isinstance(error, Exception) and not self._slot.lent:
+                    kept = self._unknown(sql, of_user) is not None and not was_stopped(error)
+                    cut_short = self._pool.cut_short(maybe_kept=kept)
+                    raise cut_short from adopted(self._driver, error)
                 if not isinstance(error, Exception):
                     self._as_new, self._cut_short = False, True
                 raise self._failed(error, sql, of_user) from error.__cause__
@@ -297,16 +313,20 @@ class NetworkConnection:
 
     def _failed(self, error: BaseException, sql: str, of_user: bool) -> BaseException:
         """Make the error of a statement ours as well, with what became of it."""
-        unknown = fates.UNKNOWN if of_user and self._keeps(sql) else None
-        if sql == "COMMIT":
-            unknown = fates.UNKNOWN_COMMIT
         link, readonly = self._slot.link, self._readonly
+        unknown = self._unknown(sql, of_user)
         error = fates.told(self._driver, link, error, unknown, fates.BROKEN, readonly=readonly)
         if isinstance(error, ConnectionFailureError):
             # Its server is away, or takes no writes any more. The others are to the same one.
             self._beyond_reset = True
             self._pool.distrust()
         return error
+
+    def _unknown(self, sql: str, of_user: bool) -> str | None:
+        """What to say where nobody knows what became of a statement; None where nothing did."""
+        if sql == "COMMIT":
+            return fates.UNKNOWN_COMMIT
+        return fates.UNKNOWN if of_user and self._keeps(sql) else None
 
     def _keeps(self, sql: str) -> bool:
         """Whether the server keeps what a statement does at once, not with a later COMMIT."""
@@ -320,6 +340,11 @@ class NetworkConnection:
         if link.in_transaction() and sql != "ROLLBACK":
             await link.run("ROLLBACK")
         self._doubtful = False
+
+
+def was_stopped(error: BaseException) -> bool:
+    """Whether the server gave a statement up because it was asked to: nothing of it is kept."""
+    return getattr(error, "sqlstate", None) == _STOPPED
 
 
 class HeldCursor:

@@ -19,7 +19,9 @@ from databases.backends.sockets import has_news, keep_alive
 from databases.backends.waiting import Waiter, Waiting
 from databases.exceptions import disconnected
 from databases.holding import Holding
+from databases.home import Home
 from databases.statistics import ConnectionState, Statistics, waiters
+from databases.stopping import CLOSING, Stop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
     from databases.backends.link import Link
     from databases.backends.pool_options import PoolOptions
+    from databases.exceptions import DatabaseError, NotConnectedError
+    from databases.forking import Forked
     from databases.pending import CallSite
 
 _TRUSTED = 1.0
@@ -39,6 +43,12 @@ but the event loop may not have come to notice."""
 
 _MENDING = 5.0
 """Seconds that a reset, a sign of life or a farewell may take before a connection is dropped."""
+
+_COMMITTING = 2.0
+"""Seconds for which a COMMIT may go on although the time of grace is over."""
+
+_LAST = 1.0
+"""Seconds in which what is given up has to let go."""
 
 
 async def _answers(link: Link) -> bool:
@@ -81,8 +91,9 @@ class Pool(Generic[LinkT]):
         self._is_full = is_full
         self._is_well = is_well
         self._prefix = f"{name}, " if name else ""
-        self.loop = asyncio.get_running_loop()
+        self.home = Home()
         """The event loop that its connections belong to."""
+        self.loop = self.home.loop
         self._now = self.loop.time
         self._slots: set[Slot[LinkT]] = set()
         self._idle: list[Slot[LinkT]] = []
@@ -98,10 +109,10 @@ class Pool(Generic[LinkT]):
         self._opening: set[asyncio.Task[Slot[LinkT] | None]] = set()
         self._mending: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._stop: Stop | Forked | None = None
         self._shrinking: asyncio.TimerHandle | None = None
         # Set while the server has no room for more: when it is asked again.
         self._growing: asyncio.TimerHandle | None = None
-        self._all_back: asyncio.Future[None] | None = None
 
     async def open(self) -> None:
         """Open the first connections; where one fails, none stays open.
@@ -117,10 +128,10 @@ class Pool(Generic[LinkT]):
                 self._next(slot)
         except asyncio.CancelledError:
             # Whoever connects may have waited long enough.
-            self._in_background(self.close())
+            self._in_background(self.close(Stop(0.0)))
             raise
         except BaseException:
-            await self.close()
+            await self.close(Stop(0.0))
             raise
 
     def ready(self, site: CallSite, sql: str) -> Slot[LinkT] | None:
@@ -157,7 +168,7 @@ class Pool(Generic[LinkT]):
                 if await self._is_fit(idle):
                     return self._lend(idle, Holding(site, sql), pinned=sql is None)
             if self._closed:
-                raise disconnected()
+                raise self.disconnected()
             if self._size < self._options.max_size and self._may_grow():
                 self._size += 1
                 slot = await self._opened(deadline)
@@ -168,7 +179,7 @@ class Pool(Generic[LinkT]):
             again = True
         if self._closed:
             self._drop(slot)
-            raise disconnected()
+            raise self.disconnected()
         return self._lend(slot, holding or Holding(site, sql), pinned=sql is None)
 
     def give_back(self, slot: Slot[LinkT]) -> None:
@@ -208,41 +219,70 @@ class Pool(Generic[LinkT]):
         for slot in self._idle:
             slot.idle_since = -math.inf
 
-    async def close(self) -> None:
-        """Close all connections: single statements get done, what is held is rolled back."""
+    async def close(self, stop: Stop) -> None:
+        """Close all connections: what is under way has its time, then it is stopped."""
+        self._stop = stop
         self._closed = True
         self._stop_watching()
-        while self._idle:
-            self._drop(self._idle.pop())
-        # What holds one hears of it at its next statement; the server rolls back.
-        for slot in list(self._slots):
-            if slot.lent and slot.pinned:
+        try:
+            while self._idle:
+                self._drop(self._idle.pop())
+            await stop.wait_while(lambda: any(map(stop.has_time, self._held())))
+            for slot in list(self._slots):
+                if not slot.is_committing:
+                    self.drop(slot)
+            await stop.wait_while(self._is_committing, _COMMITTING)
+            for slot in list(self._slots):
                 self.drop(slot)
-        if any(slot.lent for slot in self._slots):
-            self._all_back = self.loop.create_future()
-            await asyncio.wait([self._all_back], timeout=self._options.pool_timeout)
-        for slot in list(self._slots):
-            if slot.lent:
-                self.drop(slot)
-        if self._opening:
-            # Cancelled at once it could leave a session open on the server.
-            await asyncio.wait(self._opening, timeout=_MENDING)
-        for opening in self._opening:
-            opening.cancel()
-        this = asyncio.current_task()
+            await self._left_behind()
+        except BaseException:
+            # The event loop ends.
+            self.terminate()
+            raise
+
+    def _is_committing(self) -> bool:
+        return any(slot.is_committing for slot in self._slots)
+
+    async def _left_behind(self) -> None:
+        """Wait until all is closed; what takes too long is given up."""
+        this, give_up = asyncio.current_task(), self._now() + CLOSING
         while tasks := {*self._opening, *self._mending} - {this}:
-            await asyncio.wait(tasks)
+            left = give_up - self._now()
+            if left <= 0:
+                # Cancelled at once, what is being opened could leave a session on the server.
+                for task in tasks:
+                    task.cancel()
+            if left <= -_LAST:
+                break
+            await asyncio.wait(tasks, timeout=max(left, _LAST))
+
+    def disconnected(self) -> NotConnectedError:
+        """The error for what is under way while it is closed."""
+        return disconnected() if self._stop is None else self._stop.error()
+
+    def cut_short(self, *, maybe_kept: bool) -> DatabaseError:
+        """The error for a statement that was stopped because it is closed."""
+        return self.disconnected() if self._stop is None or not maybe_kept else self._stop.unknown()
 
     def terminate(self) -> None:
         """Close all sockets at once: the event loop is gone, or nobody refers to the database."""
         self._closed = True
         self._stop_watching()
         for slot in self._slots:
+            slot.lent = slot.pinned = False
             slot.link.terminate()
+
+    def leave_alone(self, forked: Forked) -> None:
+        """In a child process: take all connections from whoever has them, and do nothing more."""
+        self._stop = forked
+        self._closed = True
+        self._idle.clear()
+        for slot in self._slots:
+            slot.lent = slot.pinned = False
 
     def _stop_watching(self) -> None:
         if not self.loop.is_closed():
-            self._waiting.close()
+            self._waiting.close(self.disconnected)
         for timer in (self._shrinking, self._growing):
             if timer is not None:
                 timer.cancel()
@@ -300,11 +340,11 @@ class Pool(Generic[LinkT]):
             opening.add_done_callback(self._opened_in_vain)
             raise _opens_too_slowly(self._options.pool_timeout)
         if opening.cancelled():
-            raise disconnected()
+            raise self.disconnected()
         slot = opening.result()
         if self._closed and slot is not None:
             self._drop(slot)
-            raise disconnected()
+            raise self.disconnected()
         return slot
 
     async def _open_one(self) -> Slot[LinkT] | None:
@@ -483,9 +523,6 @@ class Pool(Generic[LinkT]):
             self._uncount()
         else:
             self._in_background(self._farewell(slot))
-        back = self._all_back
-        if back is not None and not back.done() and not any(each.lent for each in self._slots):
-            back.set_result(None)
 
     async def _farewell(self, slot: Slot[LinkT]) -> None:
         try:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from databases.records import Result
     from databases.routing import Routing, Writes
     from databases.statements import Batch, Bound, Statement
+    from databases.stopping import Stop
 
 T = TypeVar("T")
 
@@ -65,13 +66,13 @@ class ReplicatedBackend:
             replica.backend.connect_later()
         self._replicas.start()
 
-    async def disconnect(self, grace: float) -> None:
-        """Refuse new work, let what is under way finish for ``grace`` seconds, close everything."""
+    async def disconnect(self, stop: Stop) -> None:
+        """Close everything once what is under way is done, or its time is over."""
         backends = [self.primary, *(replica.backend for replica in self._replicas.all)]
         # All at once, and whatever becomes of one of them.
         ended = await asyncio.gather(
             self._replicas.stop(),
-            *(backend.disconnect(grace) for backend in backends),
+            *(backend.disconnect(stop) for backend in backends),
             return_exceptions=True,
         )
         for error in ended:

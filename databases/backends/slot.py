@@ -43,6 +43,14 @@ class Slot(Generic[LinkT]):
         self.tenant: weakref.ref[asyncio.Task[Any]] | None = None
         """The task that has a temporary table in its session; for others it is reset first."""
 
+    @property
+    def is_committing(self) -> bool:
+        """Whether a COMMIT is under way, of which nobody would know what became of it."""
+        holding = self.holding
+        if not self.lent or holding is None or holding.running_since is None:
+            return False
+        return holding.sql == "COMMIT"
+
     def state(self) -> ConnectionState:
         """Who has it, and whether a statement runs on it."""
         holding = self.holding

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from typing import Any
 
 from databases.backends.pace import SURE, Pace
-from databases.exceptions import PoolDeadlock, PoolTimeout, TooManyRequests, disconnected
+from databases.exceptions import PoolDeadlock, PoolTimeout, TooManyRequests
 from databases.holding import Holding, parent_in_group, present_deadline
 from databases.operations import waits
 
@@ -155,12 +155,12 @@ class Waiting:
                 return True
         return False
 
-    def close(self) -> None:
+    def close(self, error: Callable[[], Exception]) -> None:
         """Send everybody home: the database is disconnected."""
         if self._timer is not None:
             self._timer.cancel()
         while self.queue:
-            self._fail(next(iter(self.queue)), disconnected())
+            self._fail(next(iter(self.queue)), error())
 
     def _watch(self) -> None:
         """Look after those who wait, for as long as anybody does."""

@@ -7,65 +7,10 @@ import gc
 
 import pytest
 
-from databases import Database, exceptions
+from databases import Database
 from tests.library.kinds import NETWORK_ONLY, Kind
 from tests.library.places import OnServer, until
-from tests.library.pools import is_whole, pool_of, sleeping
-from tests.library.users import INSERT, USERS, count
-
-
-@NETWORK_ONLY
-async def test_disconnecting_lets_statements_finish_and_rolls_back_transactions(
-    kind: Kind, url: str, server: OnServer
-) -> None:
-    server.rows(USERS.format(kind.key))
-    database = Database(url, max_size=2)
-    await database.connect()
-    single = asyncio.create_task(database.execute(f"SELECT {sleeping(kind, 0.2)}"))
-    begun = asyncio.Event()
-
-    async def transaction() -> None:
-        async with database.transaction():
-            await database.execute(INSERT, {"name": "Ada"})
-            begun.set()
-            await asyncio.sleep(0.3)
-            await database.execute(INSERT, {"name": "Grace"})
-
-    held = asyncio.create_task(transaction())
-    await begun.wait()
-    waiting = asyncio.create_task(database.fetch_val("SELECT 1"))
-    await until(lambda: pool_of(database)._queue)
-    await database.disconnect()
-    await database.disconnect()
-    results = await asyncio.gather(single, held, waiting, return_exceptions=True)
-    assert not isinstance(results[0], BaseException)
-    assert isinstance(results[1], exceptions.NotConnectedError | exceptions.DriverError)
-    assert isinstance(results[2], exceptions.NotConnectedError)
-    assert server.rows("SELECT count(*) FROM users")[0][0] == 0
-    await until(lambda: not server.sessions())
-    await database.connect()
-    assert await count(database) == 0
-    await database.disconnect()
-
-
-@NETWORK_ONLY
-async def test_disconnecting_while_a_transactions_statement_runs_stops_it(
-    kind: Kind, url: str, server: OnServer
-) -> None:
-    database = Database(url)
-    await database.connect()
-
-    async def transaction() -> None:
-        async with database.transaction():
-            await database.fetch_val(kind.endless)
-
-    task = asyncio.create_task(transaction())
-    await until(lambda: kind.endless in server.running())
-    async with asyncio.timeout(5):
-        await database.disconnect()
-        with pytest.raises(exceptions.DatabaseError):
-            await task
-    await until(lambda: not server.sessions())
+from tests.library.pools import is_whole, sleeping
 
 
 @NETWORK_ONLY

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from databases.stopping import Stop
 from tests.library.fake_links import Clock, FakeServer, Gone, here, lent, opened, settled
 
 SELECT = "SELECT 1"
@@ -26,7 +27,7 @@ async def test_the_first_connections_are_opened_at_once_the_others_on_demand(
     assert len(fake.links) == 4
     pool.give_back(slots[0])
     assert (await waiting).link is slots[0].link
-    await pool.close()
+    await pool.close(Stop(0.0))
     assert not fake.open
 
 

@@ -12,6 +12,7 @@ import pytest
 from databases import Database, exceptions
 from databases.backends import pool as pool_module
 from databases.backends.sockets import keep_alive
+from databases.stopping import Stop
 from tests.library.fake_links import Clock, FakeServer, Full, here, lent, opened, settled
 from tests.library.kinds import MARIADB_ONLY, NETWORK_ONLY, POSTGRESQL_ONLY, PSYCOPG, Kind, on
 from tests.library.places import OnServer
@@ -218,7 +219,7 @@ async def test_the_pool_begins_with_fewer_where_there_is_no_room_for_all(fake: F
 
     await asyncio.gather(third_is_too_many(), pool.open())
     assert fake.counts(pool) == (2, 2, 0)
-    await pool.close()
+    await pool.close(Stop(0.0))
 
 
 async def test_closing_ends_waiting_for_room(fake: FakeServer) -> None:
@@ -227,7 +228,7 @@ async def test_closing_ends_waiting_for_room(fake: FakeServer) -> None:
     fake.errors["connect"] = [Full()]
     task = asyncio.create_task(pool.acquire(here(), "SELECT 1"))
     await settled()
-    await pool.close()
+    await pool.close(Stop(0.0))
     assert isinstance(task.exception(), exceptions.NotConnectedError)
     assert pool._growing is None or pool._growing.cancelled()
 

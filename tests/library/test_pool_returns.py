@@ -10,6 +10,7 @@ import pytest
 
 from databases import exceptions
 from databases.statements import Batch, Statement
+from databases.stopping import Stop
 from tests.library.fake_links import (
     Clock,
     Ended,
@@ -234,45 +235,114 @@ async def test_many_rows_of_many_statements_are_one_transaction(fake: FakeServer
 # The end.
 
 
-async def test_closing_waits_for_single_statements_and_ends_what_is_held(
-    fake: FakeServer,
+async def test_closing_gives_time_to_statements_and_to_what_is_held(
+    fake: FakeServer, clock: Clock
 ) -> None:
     backend = await connected(fake, max_size=3)
     fake.gates[SELECT] = asyncio.Event()
     single = asyncio.create_task(run(backend, SELECT))
     await settled()
-    connection = await backend.acquire(here())
+    go = asyncio.Event()
+
+    async def hold() -> None:
+        connection = await backend.acquire(here())
+        await go.wait()
+        await connection.execute(bound(UPDATE), here())
+        connection.release()
+
+    holder = asyncio.create_task(hold())
     await run(backend, UPDATE)
-    closing = asyncio.create_task(backend.disconnect(5.0))
+    closing = asyncio.create_task(backend.disconnect(Stop(5.0)))
     await settled()
-    assert [link.closed for link in fake.links] == [False, True, True]
-    assert not closing.done()
-    fake.gates[SELECT].set()
-    assert await single == 1
-    await closing
-    assert not fake.open
-    with pytest.raises(Gone):
-        await connection.execute(bound(SELECT), here())
-    connection.release()
+    assert [link.closed for link in fake.links] == [False, True, False]
     with pytest.raises(exceptions.NotConnectedError):
         await run(backend, SELECT)
+    fake.gates[SELECT].set()
+    assert await single == 1
+    await clock.forward(4.9)
+    assert [link.closed for link in fake.links] == [True, True, False]
+    go.set()
+    await holder
+    await closing
+    assert not fake.open
 
 
-async def test_closing_does_not_wait_for_ever(fake: FakeServer, clock: Clock) -> None:
-    backend = await connected(fake, pool_timeout=7)
-    fake.gates[SELECT] = asyncio.Event()
-    single = asyncio.create_task(run(backend, SELECT))
+@pytest.mark.parametrize("sql", [SELECT, UPDATE])
+async def test_closing_does_not_wait_for_ever(fake: FakeServer, clock: Clock, sql: str) -> None:
+    backend = await connected(fake)
+    fake.gates[sql] = asyncio.Event()
+    fake.errors[sql] = [Gone()]
+    single = asyncio.create_task(run(backend, sql))
     await settled()
-    closing = asyncio.create_task(backend.disconnect(5.0))
+
+    async def hold() -> None:
+        connection = await backend.acquire(here())
+        await fake.gates[sql].wait()
+        await connection.execute(bound(sql), here())
+
+    holder = asyncio.create_task(hold())
+    await settled()
+    closing = asyncio.create_task(backend.disconnect(Stop(7.0)))
     await settled()
     await clock.forward(6.9)
     assert not closing.done()
     await clock.forward(0.2)
     await closing
     assert not fake.open
-    single.cancel()
-    with pytest.raises(asyncio.CancelledError):
+    fake.gates[sql].set()
+    with pytest.raises(exceptions.NotConnectedError) as caught:
         await single
+    # Nobody knows whether what writes was done.
+    assert isinstance(caught.value, exceptions.CommitUnknown) is (sql == UPDATE)
+    with pytest.raises(exceptions.NotConnectedError):
+        await holder
+
+
+async def test_a_commit_that_is_under_way_is_not_cut_short(fake: FakeServer, clock: Clock) -> None:
+    backend = await connected(fake, max_size=2)
+    fake.gates["COMMIT"] = asyncio.Event()
+
+    async def transact() -> None:
+        connection = await backend.acquire(here())
+        try:
+            await connection.begin({}, here(), lazy=False)
+            await connection.commit()
+        finally:
+            connection.release()
+
+    tasks = [asyncio.create_task(transact()) for _ in range(2)]
+    await settled()
+    closing = asyncio.create_task(backend.disconnect(Stop(0.0)))
+    await clock.forward(1.0)
+    assert len(fake.open) == 2
+    fake.gates["COMMIT"].set()
+    await asyncio.gather(*tasks)
+    await closing
+    assert not fake.open
+
+
+async def test_of_a_commit_that_does_not_end_it_is_said_that_its_fate_is_not_known(
+    fake: FakeServer, clock: Clock
+) -> None:
+    backend = await connected(fake)
+    fake.gates["COMMIT"] = asyncio.Event()
+    fake.errors["COMMIT"] = [Gone()]
+
+    async def transact() -> None:
+        connection = await backend.acquire(here())
+        await connection.begin({}, here(), lazy=False)
+        await connection.commit()
+
+    task = asyncio.create_task(transact())
+    await settled()
+    closing = asyncio.create_task(backend.disconnect(Stop(0.0)))
+    await settled()
+    await clock.forward(2.1)
+    await closing
+    fake.gates["COMMIT"].set()
+    with pytest.raises(exceptions.NotConnectedError) as caught:
+        await task
+    assert isinstance(caught.value, exceptions.CommitUnknown)
 
 
 async def test_who_waits_is_sent_home_by_closing(fake: FakeServer) -> None:
@@ -280,7 +350,7 @@ async def test_who_waits_is_sent_home_by_closing(fake: FakeServer) -> None:
     held = await backend.acquire(here())
     waiting = [asyncio.create_task(run(backend, SELECT)) for _ in range(3)]
     await settled()
-    await backend.disconnect(5.0)
+    await backend.disconnect(Stop(0.0))
     for result in await asyncio.gather(*waiting, return_exceptions=True):
         assert isinstance(result, exceptions.NotConnectedError)
     held.release()
@@ -294,7 +364,7 @@ async def test_who_was_just_handed_a_connection_is_sent_home_by_closing(
     (slot,) = await lent(pool, 1)
     waiting = asyncio.create_task(pool.acquire(here()))
     await settled()
-    closing = asyncio.create_task(pool.close())
+    closing = asyncio.create_task(pool.close(Stop(0.0)))
     pool.give_back(slot)
     results = await asyncio.gather(waiting, closing, return_exceptions=True)
     assert isinstance(results[0], exceptions.NotConnectedError)
@@ -308,7 +378,7 @@ async def test_what_is_being_opened_while_it_closes_is_closed_too(fake: FakeServ
     fake.gates["connect"] = asyncio.Event()
     opening = asyncio.create_task(run(backend, SELECT))
     await settled()
-    closing = asyncio.create_task(backend.disconnect(5.0))
+    closing = asyncio.create_task(backend.disconnect(Stop(0.0)))
     await settled()
     fake.gates["connect"].set()
     with pytest.raises(exceptions.NotConnectedError):
@@ -320,7 +390,7 @@ async def test_what_is_being_opened_while_it_closes_is_closed_too(fake: FakeServ
 async def test_closing_that_is_cancelled_closes_all_the_same(fake: FakeServer) -> None:
     backend = await connected(fake)
     fake.gates["close"] = asyncio.Event()
-    closing = asyncio.create_task(backend.disconnect(5.0))
+    closing = asyncio.create_task(backend.disconnect(Stop(5.0)))
     await settled()
     closing.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -328,7 +398,7 @@ async def test_closing_that_is_cancelled_closes_all_the_same(fake: FakeServer) -
     fake.gates["close"].set()
     await settled()
     assert not fake.open
-    await backend.disconnect(5.0)
+    await backend.disconnect(Stop(5.0))
 
 
 @pytest.mark.parametrize("hangs", [False, True])
@@ -340,7 +410,7 @@ async def test_one_that_cannot_be_told_goodbye_is_closed(
         fake.gates["close"] = asyncio.Event()
     else:
         fake.errors["close"] = [ValueError()]
-    closing = asyncio.create_task(backend.disconnect(5.0))
+    closing = asyncio.create_task(backend.disconnect(Stop(5.0)))
     await settled()
     await clock.forward(5.1)
     await closing

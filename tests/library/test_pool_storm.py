@@ -11,6 +11,7 @@ import pytest
 
 from databases import exceptions
 from databases.backends.network import NetworkBackend
+from databases.stopping import Stop
 from tests.library.fake_links import Ended, FakeServer, Gone, bound, connected, here, settled
 
 
@@ -44,7 +45,7 @@ class Storm:
                 assert result is None or isinstance(result, asyncio.CancelledError), result
             await self._calm()
         assert self.backend._pool is not None
-        await self.backend.disconnect(5.0)
+        await self.backend.disconnect(Stop(5.0))
         assert not self.fake.open
 
     def _strike(self, tasks: list[asyncio.Task[None]]) -> None:

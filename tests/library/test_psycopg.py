@@ -14,6 +14,7 @@ import pytest
 from databases import Database, DatabaseURL
 from databases.exceptions import (
     DriverError,
+    NotConnectedError,
     NotSupportedError,
     OperationalError,
     ProgrammingError,
@@ -146,8 +147,8 @@ async def test_disconnect_stops_what_is_held(url: str, postgresql_server: Postgr
     task = asyncio.create_task(hold())
     await asyncio.sleep(0.1)
     async with asyncio.timeout(3):
-        await database.disconnect()
-    with pytest.raises(OperationalError):
+        await database.disconnect(grace=0)
+    with pytest.raises(NotConnectedError):
         await task
     assert await stopped(postgresql_server)
 

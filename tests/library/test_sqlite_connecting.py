@@ -193,7 +193,7 @@ async def test_disconnecting_tells_those_who_wait_for_their_turn(url: str) -> No
 
     tasks = [asyncio.create_task(work()) for work in (transact, transact, write, transact, write)]
     await asyncio.sleep(0.02)
-    await database.disconnect()
+    await database.disconnect(grace=0)
     go.set()
     async with asyncio.timeout(5):
         results = await asyncio.gather(*tasks, return_exceptions=True)

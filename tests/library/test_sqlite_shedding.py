@@ -31,7 +31,7 @@ class Writers:
 
     async def _one(self) -> None:
         try:
-            turn = await self.turns.take(here())
+            turn = await self.turns.take(here(), at_work=False)
         except exceptions.TooManyRequests as error:
             self.refused.append(error)
             return

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import socket
-from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -187,6 +187,7 @@ class PsycopgLink:
         self._failed = 0
         self._cursors = 0
         self._left_open: list[str] = []
+        self._is_shut = False
 
     def is_closed(self) -> bool:
         """Whether it is known to be of no use any more."""
@@ -228,7 +229,7 @@ class PsycopgLink:
         pipelined = psycopg.capabilities.has_pipeline()
         failed: BaseException | None = None
         try:
-            async with self.raw.pipeline() if pipelined else nullcontext():
+            async with self.raw.pipeline() if pipelined else contextlib.nullcontext():
                 try:
                     if alone:
                         await self.raw.execute("BEGIN", prepare=False)
@@ -374,9 +375,16 @@ class PsycopgLink:
     async def close(self) -> None:
         """Stop what is under way, and take leave of the server."""
         self.raw.ended = True
-        while self.raw.is_busy():
-            await self.raw.cancel_safe(timeout=STOPPING)
-            await asyncio.sleep(0.05)
+        try:
+            while self.raw.is_busy():
+                if not self._is_shut:
+                    await self.raw.cancel_safe(timeout=STOPPING)
+                await asyncio.sleep(0.05)
+        except BaseException:
+            # There is no time left. Whoever waits for the server's answer gets to know that none
+            # will come.
+            self._shut()
+            raise
         # Whoever waits for an answer has had it before the socket is closed: its descriptor may be
         # another connection's in the next moment.
         await self.raw.close()
@@ -396,10 +404,16 @@ class PsycopgLink:
             async with asyncio.timeout(STOPPING):
                 await self.close()
         except (psycopg.Error, TimeoutError):
-            # Whoever waits for the server's answer gets to know that none will come.
-            with socket.socket(fileno=self.raw.fileno()) as connected:
+            pass  # it is shut
+
+    def _shut(self) -> None:
+        self._is_shut = True
+        if self.raw.closed:
+            return
+        with socket.socket(fileno=self.raw.fileno()) as connected:
+            with contextlib.suppress(OSError):  # the server has gone
                 connected.shutdown(socket.SHUT_RDWR)
-                connected.detach()
+            connected.detach()
 
 
 def _adapters() -> AdaptersMap:

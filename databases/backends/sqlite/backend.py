@@ -11,17 +11,22 @@ import asyncio
 from functools import partial
 from typing import Any, TypeVar
 
+from databases import forking
+from databases.backends.sqlite import forking as sqlite_forking
 from databases.backends.sqlite import live, work
 from databases.backends.sqlite.adapters import ADAPTERS
 from databases.backends.sqlite.connection import SQLiteConnection
+from databases.backends.sqlite.crew import Crew
+from databases.backends.sqlite.ending import end
+from databases.backends.sqlite.forking import Rest
 from databases.backends.sqlite.jobs import Kind
 from databases.backends.sqlite.lane import FastLane
 from databases.backends.sqlite.live import LANE
 from databases.backends.sqlite.opening import open_connection
 from databases.backends.sqlite.options import SQLiteOptions
 from databases.backends.sqlite.readers import Readers
-from databases.backends.sqlite.turns import Turns
-from databases.backends.sqlite.worker import ConnectionThread, Crew
+from databases.backends.sqlite.turns import SharedTurn, Turns
+from databases.backends.sqlite.worker import ConnectionThread
 from databases.exceptions import disconnected
 from databases.holding import Holding
 from databases.operations import sent
@@ -32,14 +37,17 @@ from databases.verbs import Verb
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from sqlalchemy.engine import Dialect as CoreDialect
 
     from databases.backends.sqlite.inserts import EngineConnection
+    from databases.exceptions import NotConnectedError
     from databases.pending import CallSite
     from databases.records import Result
     from databases.statements import Batch
     from databases.statistics import Statistics
+    from databases.stopping import Stop
 
 T = TypeVar("T")
 
@@ -89,12 +97,28 @@ class SQLiteBackend:
         self._readers: Readers | None = None
         self._crew = Crew()
         self._idle: list[ConnectionThread] = []
+        # Who holds a connection, whether SQLite's own is lent for it yet or not.
+        self._held: set[Holding] = set()
         self._lent: dict[ConnectionThread, Holding] = {}
         self._ending: set[ConnectionThread] = set()
+        self._is_open = False
+        self._stop: Stop | None = None
 
     async def connect(self) -> None:
         """Open the file, creating it where it is missing."""
+        sqlite_forking.check(self._options)
+        sqlite_forking.watch(self)
+        forking.watch(self)
+        self._stop = None
         self._turns = Turns(self._options.timeout)
+        self._is_open = True
+        try:
+            await self._open()
+        except BaseException:
+            self._is_open = False
+            raise
+
+    async def _open(self) -> None:
         self._writer = await self._connected(self._options, name="writer")
         if self._options.in_memory:
             return
@@ -119,37 +143,84 @@ class SQLiteBackend:
             opening.add_done_callback(_close)
             raise
 
+    @property
+    def path(self) -> Path | None:
+        """The file, or None for a database in memory."""
+        return self._options.path
+
+    def rest(self) -> Rest | None:
+        """Close the file for the moment of a fork; None where something goes on in it."""
+        readers, lane = self._readers, self._lane
+        if self._options.in_memory or not self._is_open:
+            return Rest()
+        if readers is None or lane is None:
+            return None  # it is being connected or disconnected
+        if self._lent or self._turns.holder is not None or not all(t.ended for t in self._ending):
+            return None
+        rest = Rest(lane, readers, [self._writer, *self._idle], self._later)
+        if not rest.begin():
+            return None
+        while self._idle:
+            self._idle.pop().stop()
+        return rest
+
+    def _forked(self) -> object:
+        """In a child process: the threads are there no longer, the connections are the parent's."""
+        forked = forking.Forked()
+        self._turns.leave_alone(forked)
+        self._held.clear()
+        writer = [self._writer] if hasattr(self, "_writer") else []
+        for thread in (*self._all_but_writer(), *writer):
+            thread.cut_short(forked)
+            thread.closing = True
+        return self
+
+    def _all_but_writer(self) -> list[ConnectionThread]:
+        readers = self._readers.threads() if self._readers is not None else []
+        return [*readers, *self._idle, *self._lent, *self._ending]
+
     def __del__(self) -> None:
         # Never disconnected, and nobody refers to it any more. Its threads do not either.
         if self._lane is not None:
             self._lane.close()
         if hasattr(self, "_writer"):
-            readers = self._readers.threads() if self._readers is not None else ()
-            for thread in [self._writer, *readers, *self._idle, *self._lent]:
+            for thread in (self._writer, *self._all_but_writer()):
                 thread.stop()
 
-    async def disconnect(self, grace: float) -> None:
-        """Close all connections once the statements under way are done."""
-        self._turns.close()
-        borrowed = {*self._idle, *self._lent, *self._ending}
-        self._idle.clear()
-        self._lent.clear()
-        self._ending.clear()
-        # Whoever waits for this may be cancelled: the connections are closed all the same.
-        await asyncio.shield(asyncio.ensure_future(self._close(borrowed)))
+    async def disconnect(self, stop: Stop) -> None:
+        """Close all connections once what is under way is done, or its time is over."""
+        self._stop = stop
+        self._turns.stop(stop)
+        try:
+            # Reads of the lane that wait until the event loop has gone round.
+            await asyncio.sleep(0)
+            await stop.wait_while(lambda: self._is_at_work(stop))
+        finally:
+            # The event loop may end meanwhile: then the threads end without anybody waiting.
+            self._turns.close()
+            self._held.clear()
+            others = self._all_but_writer()
+            self._idle.clear()
+            self._lent.clear()
+            self._ending.clear()
+            lane, self._lane, self._readers = self._lane, None, None
+            for thread in (*others, self._writer):
+                thread.cut_short(stop)
+            try:
+                await end(others)
+            finally:
+                if lane is not None:
+                    lane.close()
+                # Last, because it takes the write-ahead log into the file and removes it.
+                await end([self._writer])
+                self._is_open = False
 
-    async def _close(self, borrowed: set[ConnectionThread]) -> None:
-        readers, self._readers = self._readers, None
-        lane, self._lane = self._lane, None
-        writer = self._writer
-        for closed in [thread.close() for thread in borrowed]:
-            await closed
-        if lane is not None:
-            lane.close()
-        if readers is not None:
-            await readers.close()
-        # Last, because it takes the write-ahead log into the file and removes it.
-        await writer.close()
+    def _is_at_work(self, stop: Stop) -> bool:
+        if isinstance(self._turns.holder, SharedTurn):
+            return True
+        if self._readers is not None and self._readers.is_busy:
+            return True
+        return any(map(stop.has_time, list(self._held)))
 
     async def fetch(self, bound: Bound, limit: int | None, site: CallSite) -> Result:
         """Run a single statement and return its rows."""
@@ -213,7 +284,11 @@ class SQLiteBackend:
 
     async def acquire(self, site: CallSite, *, readonly: bool = False) -> SQLiteConnection:
         """Return a connection of the caller's own; in memory, the one that there is."""
-        return SQLiteConnection(Holding(site), self._lend, self._take_back, self._turns, self._lane)
+        holding = Holding(site)
+        self._held.add(holding)
+        return SQLiteConnection(
+            holding, self._lend, self._take_back, self._held.discard, self._turns, self._lane
+        )
 
     def statistics(self) -> Statistics:
         """Which connections there are, who has them and who waits to write."""
@@ -222,38 +297,42 @@ class SQLiteBackend:
         return live.of_all(self._writer, self._readers, self._lent, self._idle, self._turns)
 
     async def _lend(self, holding: Holding) -> ConnectionThread:
+        if holding not in self._held or (self._readers is None and not self._options.in_memory):
+            raise self._disconnected()
         if self._options.in_memory:
             return self._writer
-        if self._readers is None:
-            raise disconnected()
-        while self._idle:
-            thread = self._idle.pop()
+        while (thread := self._any_idle()) is not None:
             if not (thread.closing or thread.has_moved):
                 break
             self._crew.reopened += 1
             thread.stop()
         else:
-            readers, thread = (
-                self._readers,
-                await self._connected(
-                    self._later, name=self._crew.take_name("connection"), lent=True
-                ),
-            )
+            readers, name = self._readers, self._crew.take_name("connection")
+            thread = await self._connected(self._later, name=name, lent=True)
             if self._readers is not readers:
                 thread.stop()
-                raise disconnected()
+                raise self._disconnected()
         self._lent[thread] = holding
         return thread
+
+    def _any_idle(self) -> ConnectionThread | None:
+        try:
+            return self._idle.pop()
+        except IndexError:  # another event loop may have taken the last
+            return None
 
     def _take_back(self, thread: ConnectionThread, clean: bool) -> None:
         if thread not in self._lent:
             return  # the one connection of a database in memory, or disconnected meanwhile
         del self._lent[thread]
-        if clean and len(self._idle) < _KEPT:
+        if clean and self._stop is None and len(self._idle) < _KEPT:
             self._idle.append(thread)
         else:
             thread.stop()
             self._ending = {each for each in (*self._ending, thread) if not each.ended}
+
+    def _disconnected(self) -> NotConnectedError:
+        return disconnected() if self._stop is None else self._stop.error()
 
     async def _connected(
         self, options: SQLiteOptions, *, name: str, lent: bool = False

@@ -15,6 +15,7 @@ from databases.backends.sqlite.jobs import Kind
 from databases.backends.sqlite.raw import RawConnection
 from databases.backends.transactions import TransactionOptions
 from databases.exceptions import given_back
+from databases.home import Home
 from databases.operations import sent
 from databases.records import Result
 from databases.statements import Bound
@@ -46,6 +47,7 @@ class SQLiteConnection:
         holding: who holds it.
         lend: gives the connection and its thread.
         give_back: called at release with whether that connection is as good as new.
+        let_go: called at release, before it is clean.
         turns: who may write.
         lane: where short reads run. None in memory, where others use the same connection meanwhile,
             because there can be only one: a transaction keeps them out then, readers too.
@@ -56,14 +58,17 @@ class SQLiteConnection:
         holding: Holding,
         lend: Callable[[Holding], Awaitable[ConnectionThread]],
         give_back: Callable[[ConnectionThread, bool], None],
+        let_go: Callable[[Holding], None],
         turns: Turns,
         lane: FastLane | None,
     ) -> None:
         self._holding = holding
+        self._home = Home()
         self._lend = lend
         self._lending = asyncio.Lock()
         self._thread: ConnectionThread | None = None
         self._give_back = give_back
+        self._let_go = let_go
         self._turns = turns
         self._lane = lane
         self._shared = lane is None
@@ -98,6 +103,7 @@ class SQLiteConnection:
             StateError: where its holder gave the connection back, and a task that shares it goes
                 on with it.
         """
+        self._home.check()
         if self._thread is None:
             async with self._lending:
                 if self._released:
@@ -114,6 +120,7 @@ class SQLiteConnection:
         lane, thread = self._lane, self._thread
         # What a user has changed in the session may be what the lane would change.
         usual = self._clean and bound.statement.verb is Verb.READ
+        self._home.check()
         if lane is None or thread is None or not usual:
             return await self.run(bound, site, partial(work.fetch, bound=bound, limit=limit))
         conduct = lane.admits(bound.statement.sql)
@@ -188,7 +195,7 @@ class SQLiteConnection:
         # A BEGIN of the user's own has SQLite's lock without a turn of ours.
         if self._begun or (not self._shared and self._in_transaction()):
             return await self._run(job)
-        turn = await self._turns.take(site)
+        turn = await self._turns.take(site, at_work=self._thread is not None)
         try:
             return await self._run(partial(work.on_its_file, job=job))
         finally:
@@ -201,7 +208,7 @@ class SQLiteConnection:
         ).readonly
         waits = not (readonly or lazy)
         if waits or self._shared:
-            self._turn = await self._turns.take(site)
+            self._turn = await self._turns.take(site, at_work=self._thread is not None)
         self._readonly = readonly
         # IMMEDIATE: a transaction that reads first and then writes cannot fail at that point.
         sql = "BEGIN IMMEDIATE" if waits else "BEGIN"
@@ -246,6 +253,7 @@ class SQLiteConnection:
     def release(self) -> None:
         """Give the connection back; what is open on it is rolled back first."""
         self._released = True
+        self._let_go(self._holding)
         for cursor in list(self._cursors):
             # Left open it would keep its snapshot, and whoever got the connection next in it.
             cursor.give_up()

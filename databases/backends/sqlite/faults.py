@@ -66,6 +66,11 @@ def is_busy(error: BaseException) -> bool:
     return getattr(error, "sqlite_errorcode", None) in _BUSY
 
 
+def is_interrupted(error: BaseException) -> bool:
+    """Whether a statement was stopped from outside."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
+
+
 def adopted(error: BaseException, options: SQLiteOptions) -> BaseException:
     """Make an error of SQLite's ours as well, with the file and the way out noted on it."""
     ours = _ADOPTED.get(type(error))

@@ -42,7 +42,7 @@ class Job(NamedTuple):
     @property
     def is_wanted(self) -> bool:
         """Whether anybody waits for it still."""
-        return self.future is None or not self.future.cancelled() or self.kind is Kind.ESSENTIAL
+        return self.future is None or not self.future.done() or self.kind is Kind.ESSENTIAL
 
 
 class Answer(NamedTuple):

@@ -16,14 +16,15 @@ from functools import partial
 
 from databases.backends.sqlite import work
 from databases.backends.sqlite.opening import has_moved
+from databases.operations import running_loop
 from databases.statements import LONGEST_KEPT, Kept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from databases.backends.sqlite.crew import Crew
     from databases.backends.sqlite.inserts import EngineConnection
-    from databases.backends.sqlite.worker import Crew
     from databases.records import Result
     from databases.statements import Bound
 
@@ -89,7 +90,6 @@ class FastLane:
         crew: Crew,
         hand_over: Callable[[Callable[[EngineConnection], object]], None],
     ) -> None:
-        self._connection = connection
         self._hand_over = hand_over
         self._crew = crew
         self._reopened = crew.reopened
@@ -99,12 +99,27 @@ class FastLane:
         self._spent = 0.0
         self.needs_pause = False
         """Whether the event loop should go round before the next read: ``await lane.pause()``."""
-        self._closed = False
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._conduct: Kept[str, Conduct] = Kept(1000)
+        self.use(connection)
+
+    def use(self, connection: EngineConnection) -> None:
+        """Let reads in, which run on a connection from now on."""
         # Locks are for a reader to wait for.
         connection.execute("PRAGMA busy_timeout = 0").close()
         self._bound(connection)
+        self._connection = connection
+        self._closed = False
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether a read may run at this moment, in another thread than the caller's."""
+        return self._loop.is_running() and running_loop() is not self._loop
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it lets reads in."""
+        return not self._closed
 
     def admits(self, sql: str) -> Conduct | None:
         """Whether a statement has proved short, and may run here now.

@@ -56,9 +56,9 @@ def open_connection(options: SQLiteOptions) -> EngineConnection:
             connection.execute(pragma).close()
         connection.options = options
         if options.path is not None:
-            opened = _identity(options.path)
+            opened = identity(options.path)
             # There are file systems whose files are others each time one looks.
-            connection.opened_file = opened if opened == _identity(options.path) else None
+            connection.opened_file = opened if opened == identity(options.path) else None
     except BaseException as error:
         connection.close()
         raise adopted(error, options) from None
@@ -80,10 +80,10 @@ def has_moved(connection: EngineConnection) -> bool:
     SQLite goes on with a file that was removed, and what it then commits is lost.
     """
     path, opened = connection.options.path, connection.opened_file
-    return path is not None and opened is not None and _identity(path) != opened
+    return path is not None and opened is not None and identity(path) != opened
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def identity(path: Path) -> tuple[int, int] | None:
     """What tells the file at a path from any other; None where there is none."""
     try:
         found = os.stat(path)

@@ -19,10 +19,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from databases.backends.sqlite.crew import Crew
     from databases.backends.sqlite.inserts import EngineConnection
     from databases.backends.sqlite.jobs import Inbox
     from databases.backends.sqlite.options import SQLiteOptions
-    from databases.backends.sqlite.worker import Crew
     from databases.pending import CallSite
     from databases.steps import Request
 
@@ -61,6 +61,8 @@ class Readers:
         self._inbox: Inbox = queue.SimpleQueue()
         self._first = ConnectionThread(options, crew, self._inbox, name=crew.take_name("reader"))
         self._others: list[ConnectionThread] = []
+        # By those that have ended.
+        self._done = 0
         self.asked: dict[asyncio.Future[Any], Asked] = {}
         """The reads that are not done, by what waits for each."""
         self._watched_by: asyncio.AbstractEventLoop | None = None
@@ -90,10 +92,15 @@ class Readers:
         """Have a read done that nobody waits for."""
         self._first.post(job)
 
-    async def close(self) -> None:
-        """Close all connections once the reads under way are done."""
-        for closed in [thread.close() for thread in self.threads()]:
-            await closed
+    @property
+    def is_busy(self) -> bool:
+        """Whether somebody waits for a read still."""
+        return any(not future.get_loop().is_closed() for future in self.asked)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no connection does anything, be it that nobody waits for it any more."""
+        return self._first.given == self._done + sum(thread.done for thread in self.threads())
 
     def threads(self) -> list[ConnectionThread]:
         """The threads of all connections that are open."""
@@ -110,6 +117,7 @@ class Readers:
         self._watched_by = None
         if self._inbox.empty() or self._first.closing:
             return
+        self._done += sum(thread.done for thread in self._others if thread.ended)
         self._others = [thread for thread in self._others if not thread.ended]
         threads = self.threads()
         if len(threads) < self._options.readers and all(

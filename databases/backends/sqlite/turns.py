@@ -22,7 +22,10 @@ from databases.operations import running_loop, waits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from databases.exceptions import NotConnectedError
+    from databases.forking import Forked
     from databases.pending import CallSite
+    from databases.stopping import Stop
 
 
 WRITER = "the turn to write to SQLite"
@@ -49,12 +52,16 @@ class Turn(Holding):
 
     Args:
         site: where in the user's code it was asked for.
+        at_work: whether the task has a connection already, with which it may go on while the
+            database is being disconnected.
     """
 
-    __slots__ = ("ending", "waiters")
+    __slots__ = ("at_work", "ending", "refused", "waiters")
 
-    def __init__(self, site: CallSite) -> None:
+    def __init__(self, site: CallSite, *, at_work: bool = False) -> None:
         super().__init__(site)
+        self.at_work = at_work
+        self.refused = False
         # Set once it will be given back whatever the task does: nobody waits for himself then.
         self.ending = False
         self.waiters: list[asyncio.Future[None]] = []
@@ -115,6 +122,7 @@ class Turns:
         self._pace = Pace(1, timeout)
         # Given back, but not worked off yet.
         self._returned: deque[Turn] = deque()
+        self._stop: Stop | Forked | None = None
         self._closed = False
         # The shared turn that single statements can still join.
         self._open: SharedTurn | None = None
@@ -134,18 +142,25 @@ class Turns:
             found += turn.queue.values() if isinstance(turn, SharedTurn) else [turn]
         return found
 
-    async def take(self, site: CallSite) -> Turn:
+    async def take(self, site: CallSite, *, at_work: bool) -> Turn:
         """Wait for a turn to write.
+
+        Args:
+            site: where in the user's code it was asked for.
+            at_work: whether the task has a connection already.
 
         Raises:
             WaitTimeoutError: after ``timeout`` seconds; the message names the holder.
             TooManyRequests: where that can be told in advance.
             StateError: where the task would wait for itself.
+            NotConnectedError: where the database is disconnected.
         """
-        turn = Turn(site)
+        turn = Turn(site, at_work=at_work)
         waiter = None
         try:
             with self._guard:
+                if self._closed:
+                    raise self._disconnected()
                 if self._holder is None:
                     self._holder = turn
                 else:
@@ -199,13 +214,31 @@ class Turns:
         self._returned.append(turn)
         self._work_off()
 
+    def stop(self, stop: Stop) -> None:
+        """Send home who waits and has no connection yet: the database is being disconnected."""
+        self._stop = stop
+        self._send_home()
+
     def close(self) -> None:
-        """Tell everybody who waits that the database was disconnected."""
+        """Send everybody home: the database is disconnected."""
+        self._closed = True
+        self._send_home()
+
+    def leave_alone(self, forked: Forked) -> None:
+        """In a child process, where somebody who is not there may have the guard: refuse all."""
+        self._stop, self._closed = forked, True
+        self._guard = threading.Lock()
+
+    def _send_home(self) -> None:
         with self._guard:
-            self._closed = True
             for turn in self._waiting:
-                turn.wake()
+                if self._closed or not turn.at_work:
+                    turn.refused = True
+                    turn.wake()
         self._work_off()
+
+    def _disconnected(self) -> NotConnectedError:
+        return disconnected() if self._stop is None else self._stop.error()
 
     def _work_off(self) -> None:
         """Go through what was given back. To be called each time the guard is free again."""
@@ -265,7 +298,7 @@ class Turns:
     def _wait_in_line(self, turn: Turn) -> asyncio.Future[None]:
         assert self._holder is not None
         if self._closed:
-            raise disconnected()
+            raise self._disconnected()
         self._holder.refuse()
         waiter = asyncio.get_running_loop().create_future()
         turn.waiters.append(waiter)
@@ -298,9 +331,9 @@ class Turns:
             # For whoever set the time limit that ended this.
             error.add_note(waited_for)
             raise
-        if self._closed:
+        if turn.refused or self._closed:
             self.give(turn)
-            raise disconnected()
+            raise self._disconnected()
 
 
 def _settle(future: asyncio.Future[None]) -> bool:

@@ -20,7 +20,13 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from databases.backends.sqlite import group_commit, work
-from databases.backends.sqlite.faults import adopted, is_busy, locked_by_others, of_each
+from databases.backends.sqlite.faults import (
+    adopted,
+    is_busy,
+    is_interrupted,
+    locked_by_others,
+    of_each,
+)
 from databases.backends.sqlite.jobs import STOP, Answer, Job, Kind, send
 from databases.backends.sqlite.opening import has_moved, open_connection
 from databases.exceptions import disconnected
@@ -30,9 +36,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from databases.backends.sqlite.crew import Crew
     from databases.backends.sqlite.inserts import EngineConnection
     from databases.backends.sqlite.jobs import Inbox, Work
     from databases.backends.sqlite.options import SQLiteOptions
+    from databases.forking import Forked
+    from databases.stopping import Stop
 
 T = TypeVar("T")
 
@@ -50,28 +59,6 @@ _MOST_TOGETHER = 500
 """Statements at most that are committed together."""
 
 _COUNTER = itertools.count(1)
-
-
-class Crew:
-    """What the threads of one database know of each other."""
-
-    def __init__(self) -> None:
-        self.at_work: set[ConnectionThread] = set()
-        """Those that are doing something but single writes, which mostly wait for the disk."""
-        self.reopened = 0
-        """How often the database's file turned out to be another one than before."""
-        self._names: set[str] = set()
-
-    def take_name(self, role: str) -> str:
-        """The first name for a connection of a role that no other one has."""
-        names = (f"{role} {number}" for number in itertools.count(1))
-        name = next(name for name in names if name not in self._names)
-        self._names.add(name)
-        return name
-
-    def free_name(self, name: str) -> None:
-        """A connection is closed: the next one may have its name."""
-        self._names.discard(name)
 
 
 class ConnectionThread:
@@ -107,11 +94,15 @@ class ConnectionThread:
         self.closing = False
         self.ended = False
         self._closed: asyncio.Future[None] | None = None
+        # How many pieces of work it was given, and has done.
+        self.given = self.done = 0
         self._busy_since = math.inf
         self._current: Job | None = None
-        self._given = self._done = 0
+        self._in_hand: list[Job] = []
+        self._stop: Stop | Forked | None = None
         # The garbage collector gives work too, at any moment, also while this thread has the lock.
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
+        """No work is given to it while somebody has this."""
         # A daemon: a program that ends without disconnect() must not wait for this thread.
         self._thread = threading.Thread(
             target=self._work, name=f"databases-sqlite-{next(_COUNTER)}", daemon=True
@@ -159,7 +150,7 @@ class ConnectionThread:
     ) -> asyncio.Future[T]:
         """The same for work that is done to its end: returns the future of its result."""
         if self.closing:
-            raise disconnected()
+            raise disconnected() if self._stop is None else self._stop.error()
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         operation = under_way.get(present_task()) if under_way else None
         if operation is not None:
@@ -173,8 +164,8 @@ class ConnectionThread:
             self._give(Job(work, None, Kind.ESSENTIAL))
 
     def _give(self, job: Job) -> None:
-        with self._lock:
-            self._given += 1
+        with self.lock:
+            self.given += 1
         self._inbox.put(job)
 
     def stop(self) -> None:
@@ -185,7 +176,7 @@ class ConnectionThread:
     def close(self) -> asyncio.Future[None]:
         """Close the connection and end the thread, once the work given so far is done."""
         closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        with self._lock:
+        with self.lock:
             if self.ended:
                 closed.set_result(None)
             else:
@@ -195,7 +186,7 @@ class ConnectionThread:
 
     def interrupt(self, future: asyncio.Future[Any]) -> None:
         """Stop the work of one future inside SQLite, if that is what is being done now."""
-        with self._lock:
+        with self.lock:
             job = self._current
             if job is None or job.future is not future or self._connection is None:
                 return
@@ -206,13 +197,32 @@ class ConnectionThread:
         with contextlib.suppress(RuntimeError):  # the loop is closed
             future.get_loop().call_later(_INTERRUPT_AGAIN, self.interrupt, future)
 
+    def cut_short(self, stop: Stop | Forked) -> None:
+        """Answer all that is not done yet with an error, but for what is essential."""
+        self._stop = stop
+
+    def interrupt_all(self) -> None:
+        """Stop inside SQLite whatever is being done now."""
+        with self.lock:
+            if self._current is not None and self._connection is not None:
+                self._connection.interrupt()
+
+    def leave_behind(self) -> None:
+        """Answer whoever waits for it still, although it does not come to an end."""
+        assert self._stop is not None
+        answers = [Answer(job.future, None, self._stop.unknown()) for job in self._in_hand]
+        while (job := self._next()) is not None:
+            answers.append(Answer(job.future, None, self._stop.error()))
+        self._inbox.put(STOP)
+        send(answers)
+
     @property
     def if_idle(self) -> EngineConnection | None:
         """The connection, for something short that the caller's own thread does with it now.
 
         None while this thread has work, and where it shares its work with others.
         """
-        return None if self._given != self._done or self.closing else self._connection
+        return None if self.given != self.done or self.closing else self._connection
 
     @property
     def busy_for(self) -> float:
@@ -248,8 +258,8 @@ class ConnectionThread:
             while self._take_turn():
                 pass
         finally:
-            self._close()
-            with self._lock:
+            self.close_connection()
+            with self.lock:
                 self.closing = self.ended = True
             self._crew.free_name(self.name)
             if self._closed is not None:
@@ -263,7 +273,7 @@ class ConnectionThread:
         except queue.Empty:
             return False
         if not self._lent and self.has_moved:
-            self._close()
+            self.close_connection()
             self._crew.reopened += 1
         answers: list[Answer] = []
         self._busy_since = time.perf_counter()
@@ -271,10 +281,15 @@ class ConnectionThread:
         try:
             while job is not None and job is not STOP:
                 jobs, following = self._together(job)
+                self._in_hand = jobs
+                if job.kind is Kind.ONCE:
+                    # Nobody knows how long it takes.
+                    send(answers)
+                    answers = []
                 if job.kind is not Kind.GROUPED:
                     self._crew.at_work.add(self)
                 answers += self._patiently(jobs)
-                self._done += len(jobs)
+                self.done += len(jobs)
                 job = following or self._next()
                 now = self._busy_since = time.perf_counter()
                 if now > answer_at:
@@ -284,6 +299,7 @@ class ConnectionThread:
             return job is None
         finally:
             self._busy_since = math.inf
+            self._in_hand = []
             self._crew.at_work.discard(self)
             send(answers)
 
@@ -328,13 +344,13 @@ class ConnectionThread:
                     # Not a statement failed but the connection: it could not even roll back.
                     answers += [self._failed(job, of_each(error)) for job in group]
                     if not self._lent:
-                        self._close()
+                        self.close_connection()
                     continue
                 groups.insert(0, group)
                 for job in group:
                     if job.operation is not None:
                         job.operation.repeated += 1
-            if time.monotonic() > give_up:
+            if self._stop is not None or time.monotonic() > give_up:
                 locked = locked_by_others(self._options)
                 answers += [self._failed(job, of_each(locked)) for job in chain(*groups)]
                 break
@@ -351,6 +367,8 @@ class ConnectionThread:
         if job.operation is not None:
             job.operation.runs(self.name)
         try:
+            if self._stop is not None and job.kind is not Kind.ESSENTIAL:
+                raise self._stop.error()
             connection = self._opened()
             # From here on an interrupt finds it; one that came before must not have been in vain.
             if not job.is_wanted:
@@ -369,13 +387,15 @@ class ConnectionThread:
                 error.__traceback__ = None
             return self._failed(job, error)
         finally:
-            with self._lock:
+            with self.lock:
                 self._current = None
 
     def _failed(self, job: Job, error: BaseException) -> Answer:
         if isinstance(error, StopIteration):
             # A future takes any error but this one.
             error = RuntimeError(f"{error!r} was raised in the connection's thread")
+        elif self._stop is not None and (is_busy(error) or is_interrupted(error)):
+            error = self._stop.error()
         return Answer(job.future, None, adopted(error, self._options))
 
     def _opened(self) -> EngineConnection:
@@ -384,8 +404,9 @@ class ConnectionThread:
             self._options = self._options.once_connected()
         return self._connection
 
-    def _close(self) -> None:
-        with self._lock:
+    def close_connection(self) -> None:
+        """Close the connection, which is opened again for the next work, if there is any."""
+        with self.lock:
             connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+            if connection is not None:
+                connection.close()

@@ -1,0 +1,34 @@
+"""Home: the event loop that connections belong to."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from databases.exceptions import NotConnectedError
+
+
+class Home:
+    """The event loop that runs now, in which something is connected."""
+
+    __slots__ = ("loop", "thread")
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.thread = threading.current_thread().name
+        """The name of the thread that it runs in."""
+
+    def check(self) -> None:
+        """Refuse to be used in another event loop while this one runs.
+
+        Raises:
+            NotConnectedError: it names the threads of both.
+        """
+        if self.loop is not asyncio.get_running_loop() and self.loop.is_running():
+            raise NotConnectedError(
+                f"This was connected in the event loop of the thread {self.thread!r}, which runs "
+                f"still, and is used in that of {threading.current_thread().name!r}. Connections "
+                "belong to one event loop: each needs a Database of its own, connected there:\n"
+                "  database = Database(url)\n  await database.connect()\n"
+                "or have the other loop do it: asyncio.run_coroutine_threadsafe(..., loop)"
+            )

@@ -1,0 +1,162 @@
+"""A database that is used in two event loops at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from databases import Database, exceptions
+from tests.library.kinds import NETWORK_ONLY, SQLITE_ONLY, Kind
+from tests.library.pools import is_whole
+from tests.library.users import INSERT, count
+
+
+class Elsewhere:
+    """An event loop that runs in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="elsewhere")
+
+    def __enter__(self) -> Elsewhere:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(10)
+        self.loop.close()
+
+    async def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        async with asyncio.timeout(20):
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.loop))
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Elsewhere]:
+    with Elsewhere() as elsewhere:
+        yield elsewhere
+
+
+@contextmanager
+def is_told_of_both() -> Iterator[None]:
+    with pytest.raises(exceptions.NotConnectedError) as caught:
+        yield
+    said = str(caught.value)
+    assert "'MainThread'" in said
+    assert "'elsewhere'" in said
+    assert "database = Database(url)" in said
+
+
+async def await_it(awaitable: Any) -> Any:
+    return await awaitable
+
+
+async def call(query: Callable[[Database], Any], database: Database) -> Any:
+    return await query(database)
+
+
+QUERIES: dict[str, Callable[[Database], Any]] = {
+    "fetch_all": lambda database: database.fetch_all("SELECT 1"),
+    "execute_many": lambda database: database.execute_many(INSERT, [{"name": "Ada"}]),
+    "transaction": lambda database: database.transaction().start(),
+    "connection": lambda database: database.connection().__aenter__(),
+    "iterate": lambda database: database.iterate("SELECT 1").__anext__(),
+}
+
+
+@NETWORK_ONLY
+async def test_another_event_loop_is_told_and_the_first_goes_on(
+    database: Database, elsewhere: Elsewhere
+) -> None:
+    async with database.transaction():
+        await database.execute(INSERT, {"name": "Ada"})
+        for query in QUERIES.values():
+            with is_told_of_both():
+                await elsewhere.run(call(query, database))
+        await database.execute(INSERT, {"name": "Grace"})
+    assert await count(database) == 2
+    await is_whole(database)
+
+
+async def test_another_event_loop_must_not_disconnect(
+    database: Database, elsewhere: Elsewhere
+) -> None:
+    with is_told_of_both():
+        await elsewhere.run(await_it(database.disconnect()))
+    assert database.is_connected
+    assert await count(database) == 0
+
+
+async def test_a_connection_cannot_be_handed_to_another_event_loop(
+    database: Database, elsewhere: Elsewhere
+) -> None:
+    async with database.connection() as connection:
+        await connection.execute(INSERT, {"name": "Ada"})
+        for query in (
+            connection.fetch_val("SELECT 1"),
+            connection.execute(INSERT, {"name": "Grace"}),
+            connection.transaction().start(),
+        ):
+            with is_told_of_both():
+                await elsewhere.run(await_it(query))
+        async with connection.transaction():
+            assert await count(database) == 1
+
+
+async def test_nor_can_the_one_that_all_share(
+    kind: Kind, url: str, database: Database, elsewhere: Elsewhere
+) -> None:
+    async with Database(url, force_rollback=True) as shared:
+        await shared.fetch_val("SELECT 1")
+        for query in (shared.fetch_val("SELECT 1"), shared.transaction().start()):
+            with is_told_of_both():
+                await elsewhere.run(await_it(query))
+        assert await shared.fetch_val("SELECT 1") == 1
+
+
+async def test_each_event_loop_may_have_a_database_of_its_own(
+    kind: Kind, url: str, database: Database, elsewhere: Elsewhere
+) -> None:
+    async def use() -> Any:
+        async with Database(url) as own:
+            await own.fetch_val("SELECT 1")
+            return await own.fetch_val("SELECT 2")
+
+    assert await elsewhere.run(use()) == 2
+    assert await count(database) == 0
+
+
+@SQLITE_ONLY
+async def test_several_event_loops_may_use_sqlite_at_once(
+    database: Database, elsewhere: Elsewhere
+) -> None:
+    """Connected in one of them, it is there for all."""
+
+    async def single(number: int) -> None:
+        await database.execute(INSERT, {"name": f"{threading.get_ident()} single {number}"})
+        await count(database)
+
+    async def transaction(number: int) -> None:
+        async with database.transaction():
+            before = await count(database)
+            await database.execute(INSERT, {"name": f"{threading.get_ident()} {number}"})
+            assert await count(database) == before + 1
+        database.statistics()
+
+    async def use() -> None:
+        await database.connect()  # it is: nothing happens
+        for number in range(20):
+            together = range(10 * number, 10 * number + 10)
+            await asyncio.gather(
+                *[single(each) for each in together], *[transaction(each) for each in together]
+            )
+
+    with Elsewhere() as third:
+        await asyncio.gather(elsewhere.run(use()), third.run(use()), use())
+    assert await count(database) == 3 * 20 * 20
