@@ -114,10 +114,11 @@ class NetworkBackend:
         pool = self._pool_now()
         try:
             await pool.close(stop)
-            await self._hosts.close()
-            await self._driver.close()
         finally:
             self._pool = None
+            # Where the event loop is about to end, too: it would not wait for what stops statements.
+            await self._hosts.close()
+            await self._driver.close()
 
     def _new_pool(self) -> Pool[Link]:
         hosts, is_full = self._hosts, self._driver.is_full

@@ -14,6 +14,7 @@ from databases.backends.session import Leaves
 from databases.exceptions import (
     ConnectionFailureError,
     DriverError,
+    NotConnectedError,
     StateError,
     TransactionStateError,
     given_back,
@@ -212,6 +213,8 @@ class NetworkConnection:
             self._cut_short = False
         except TimeoutError:
             link.terminate()
+        except NotConnectedError:
+            pass  # it was taken away meanwhile, and closed
         except DriverError:
             if not link.is_closed():
                 raise

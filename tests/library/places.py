@@ -32,8 +32,8 @@ class Place:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def is_busy(self, database: Database) -> bool:
-        """Whether a statement is being run."""
+    def is_busy(self, database: Database, words: str = "") -> bool:
+        """Whether a statement is being run, on a server one with some words in it."""
         raise NotImplementedError
 
     def clear(self) -> None:
@@ -43,7 +43,7 @@ class Place:
 class OnSQLite(Place):
     """A file, or memory."""
 
-    def is_busy(self, database: Database) -> bool:
+    def is_busy(self, database: Database, words: str = "") -> bool:
         backend: Any = database._engine._backend
         threads = [backend._writer, *backend._lent]
         if backend._readers is not None:
@@ -77,8 +77,8 @@ class OnServer(Place):
         """The statements that are being run."""
         return [sql for _, sql, runs in self.sessions() if runs]
 
-    def is_busy(self, database: Database) -> bool:
-        return bool(self.running())
+    def is_busy(self, database: Database, words: str = "") -> bool:
+        return any(words in sql for sql in self.running())
 
     def end_session(self, number: int) -> None:
         """Have the server end a session."""

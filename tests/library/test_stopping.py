@@ -154,7 +154,8 @@ async def test_what_is_under_way_finishes_while_what_is_new_is_refused(
     work, task = begin(kind, database, WORK[does])
     await work.begun.wait()
     if does == "statement":
-        await until(lambda: place.is_busy(database))
+        # A connection that was idle for long is asked for a sign of life before.
+        await until(lambda: place.is_busy(database, "sleep("))
     disconnecting = await stopping(database, LONG)
     await is_refused(database)
     assert not task.done()
