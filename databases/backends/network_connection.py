@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import weakref
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 
 from databases.backends.link import adopted
 from databases.backends.session import Leaves
-from databases.exceptions import DriverError, StateError, TransactionStateError
+from databases.exceptions import DriverError, NotConnectedError, StateError, TransactionStateError
 from databases.operations import running_loop, sent
 from databases.verbs import Verb, verb_of
 
@@ -165,7 +166,9 @@ class NetworkConnection:
         self._begun = False
         link = self._slot.link
         if self._slot.lent and link.in_transaction() and not link.is_closed():
-            await self._control("ROLLBACK")
+            # Taken away meanwhile, it is rolled back as well.
+            with contextlib.suppress(NotConnectedError):
+                await self._control("ROLLBACK")
 
     async def savepoint(self, name: str) -> None:
         """Set a savepoint."""
