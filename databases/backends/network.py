@@ -116,7 +116,7 @@ class NetworkBackend:
             await pool.close(stop)
         finally:
             self._pool = None
-            # Where the event loop is about to end, too: it would not wait for what stops statements.
+            # An event loop that is about to end would not wait for what stops statements.
             await self._hosts.close()
             await self._driver.close()
 

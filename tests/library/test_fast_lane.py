@@ -19,7 +19,7 @@ SELECT count(*) FROM n"""
 
 def handed_over(database: Database) -> int:
     """How many reads the readers' thread has been given."""
-    given: int = database._engine._backend._readers._first._given  # type: ignore[union-attr]
+    given: int = database._engine._backend._readers._first.given  # type: ignore[union-attr]
     return given
 
 

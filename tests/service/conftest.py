@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -146,13 +147,18 @@ def start_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Starts ``python -m users_service`` with the given arguments and environment."""
     started: list[Running] = []
 
-    def start(*arguments: str, cwd: Path | None = None, **environment: str) -> Running:
+    def start(
+        *arguments: str,
+        cwd: Path | None = None,
+        program: tuple[str, str] = ("-m", "users_service"),
+        **environment: str,
+    ) -> Running:
         place = tmp_path_factory.mktemp("process")
         output, errors = place / "output", place / "errors"
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("USERS_")}
         with output.open("w") as stdout, errors.open("w") as stderr:
             process = subprocess.Popen(
-                [sys.executable, "-m", "users_service", *arguments],
+                [sys.executable, *program, *arguments],
                 cwd=cwd or place,
                 env={**inherited, "PYTHONPATH": str(ROOT), **environment},
                 stdin=subprocess.DEVNULL,
@@ -175,7 +181,7 @@ def start_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
 def serve(start_process: Start) -> Start:
     """Starts a service on a free port and waits until it has said where it is."""
 
-    def serve(*arguments: str, **rest: str) -> Running:
+    def serve(*arguments: str, **rest: Any) -> Running:
         running = start_process("--port", str(free_port()), *arguments, **rest)
         wait_until(lambda: running.process.poll() is not None or running.lines())
         assert running.lines(), running.errors.read_text()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import httpx2
 import pytest
 from starlette.testclient import TestClient
 
@@ -74,6 +75,42 @@ def test_a_request_in_flight_is_finished_before_the_service_ends(
     assert running.errors.read_text() == ""
     with TestClient(create_app(Settings(database_url=migrated_url))) as later:
         assert [user["name"] for user in later.get("/users").json()["users"]] == ["Ada"]
+
+
+IMPATIENT = """
+from users_service import __main__
+__main__._SECONDS_TO_FINISH = 1
+__main__.main()
+"""
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_transaction_that_waits_for_a_lock_does_not_keep_the_service_from_ending(
+    serve: "Start",
+    migrated_url: str,
+    patience: Callable[[Callable[[], object]], None],
+) -> None:
+    running = serve("--database-url", migrated_url, program=("-c", IMPATIENT))
+    client = running.client()
+    patience(lambda: client.get("/health/ready").status_code == 200)
+    failed = threading.Event()
+
+    def post() -> None:
+        try:
+            running.client().post("/users", json={"name": "Ada"}).raise_for_status()
+        except httpx2.HTTPError:
+            failed.set()
+
+    with locked(migrated_url):
+        posting = threading.Thread(target=post)
+        posting.start()
+        for _ in range(20):
+            assert client.get("/health/ready").status_code == 200
+        assert running.stop() == 0
+        posting.join()
+    assert failed.is_set()
+    with TestClient(create_app(Settings(database_url=migrated_url))) as later:
+        assert later.get("/users").json()["users"] == []
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])

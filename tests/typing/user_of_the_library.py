@@ -26,6 +26,7 @@ async def queries() -> None:
     async for row in database.iterate(users.select()):
         assert_type(row, Record)
     await database.disconnect()
+    await database.disconnect(grace=1.5)
 
 
 async def rows() -> None:

@@ -153,11 +153,9 @@ class SQLiteBackend:
         readers, lane = self._readers, self._lane
         if self._options.in_memory or not self._is_open:
             return Rest()
-        if readers is None or lane is None:
-            return None  # it is being connected or disconnected
-        if self._lent or self._turns.holder is not None or not all(t.ended for t in self._ending):
+        if readers is None or lane is None or self._held or self._lent:
             return None
-        rest = Rest(lane, readers, [self._writer, *self._idle], self._later)
+        rest = Rest(lane, readers, [self._writer, *self._idle], list(self._ending), self._later)
         if not rest.begin():
             return None
         while self._idle:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 import weakref
 
 from databases.backends.sqlite.opening import identity, open_connection
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
     from databases.backends.sqlite.readers import Readers
     from databases.backends.sqlite.worker import ConnectionThread
 
+_PATIENCE = 0.1
+"""Seconds for which a fork waits for single statements that are under way."""
+
+_PAUSE = 0.001
+"""Seconds between two looks whether they are done."""
+
 _connected: weakref.WeakSet[SQLiteBackend] = weakref.WeakSet()
 _in_use: set[tuple[int, int] | None] = set()
 """Files that were open when this process was forked."""
@@ -40,6 +47,7 @@ class Rest:
         lane: where short reads run.
         readers: where others do.
         threads: those of the other connections.
+        ending: those that are being closed anyway.
         options: how the lane's connection is opened.
     """
 
@@ -48,32 +56,45 @@ class Rest:
         lane: FastLane | None = None,
         readers: Readers | None = None,
         threads: Sequence[ConnectionThread] = (),
+        ending: Sequence[ConnectionThread] = (),
         options: SQLiteOptions | None = None,
     ) -> None:
         self._lane = lane
         self._readers = readers
         self._threads = threads
+        self._ending = ending
         self._options = options
         self._locked: list[ConnectionThread] = []
         self._lane_was_open = False
 
     def begin(self) -> bool:
         """Close everything; False where something goes on, and all stays as it is."""
-        lane, readers = self._lane, self._readers
+        lane, give_up = self._lane, time.monotonic() + _PATIENCE
         assert lane is not None
-        assert readers is not None
-        self._locked = [*self._threads, *readers.threads()]
-        for thread in self._locked:
-            thread.lock.acquire()
-        busy = any(thread.given != thread.done for thread in self._threads)
-        if busy or lane.is_elsewhere or not readers.is_idle:
+        while not self._is_quiet():
             self._unlock()
-            return False
+            if lane.is_elsewhere or time.monotonic() > give_up:
+                return False
+            time.sleep(_PAUSE)
         self._lane_was_open = lane.is_open
         lane.close()
         for thread in reversed(self._locked):
             thread.close_connection()
         return True
+
+    def _is_quiet(self) -> bool:
+        """Whether no thread does anything, and none will before they are unlocked."""
+        assert self._lane is not None
+        assert self._readers is not None
+        self._locked = [*self._threads, *self._readers.threads()]
+        for thread in self._locked:
+            thread.lock.acquire()
+        return (
+            not self._lane.is_elsewhere
+            and self._readers.is_idle
+            and all(thread.given == thread.done for thread in self._threads)
+            and all(thread.ended for thread in self._ending)
+        )
 
     def end(self) -> None:
         """Let everything go on. Connections are opened again when they are needed."""
@@ -112,9 +133,9 @@ def check(options: SQLiteOptions) -> None:
     if _in_use and options.path is not None and identity(options.path) in _in_use:
         raise StateError(
             f"{options.name} was in use in the process from which this one was forked, at the "
-            "moment of the fork, and SQLite's locks would not work here. Fork while no query, "
-            "transaction or connection() of it is under way, from the thread of its event loop; or "
-            'start processes afresh: multiprocessing.get_context("spawn")'
+            "moment of the fork, and SQLite's locks would not work here. Fork while no "
+            "connection(), transaction or iteration of it goes on, from the thread of its event "
+            'loop; or start processes afresh: multiprocessing.get_context("spawn")'
         )
 
 
