@@ -103,13 +103,14 @@ OPAQUE: dict[str, list[st.SearchStrategy[str]]] = {
     ],
     "postgresql": [
         *(quoted("'"), quoted('"'), comment("--", "\n"), comment("--", "\r"), comment("/*", "*/")),
-        quoted("'", backslashes=True).map("E{}".format),
+        # With a comma: behind a line break such a string would go on with the next one.
+        quoted("'", backslashes=True).map("E{},".format),
         st.tuples(quoted("'", backslashes=True), quoted("'", backslashes=True)).map(
-            lambda both: f"e{both[0]} -- :a\n\n \t{both[1]}"
+            lambda both: f"e{both[0]} -- :a\n\n \t{both[1]},"
         ),
         HOSTILE.map(lambda text: f"$$ {text.replace('$', '')} $$"),
         HOSTILE.map(lambda text: f"$tag$ {text.replace('tag', '')} $ta$ $tag$"),
-        st.just(r"E'\' :a'"),
+        st.just(r"E'\' :a',"),
     ],
     "mysql": [
         *(quoted("'", backslashes=True), quoted('"', backslashes=True), quoted("`")),
