@@ -65,7 +65,7 @@ def told(
         unknown: what to say where nobody knows; None for a statement of which nothing is kept
             before a later COMMIT.
         broken: what to say where nothing can have been kept, if the connection broke.
-        readonly: whether the user asked for a transaction that only reads.
+        readonly: whether the user asked for a transaction, or a server, that only reads.
     """
     if not isinstance(error, Exception) or isinstance(error, DatabaseError):
         return error

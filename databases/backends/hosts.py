@@ -60,6 +60,11 @@ class Target:
     timeout: float | None = None
     shuffled: bool = False
 
+    @property
+    def readonly(self) -> bool:
+        """Whether a server is meant that takes no writes."""
+        return self.wanted in ("read-only", "standby", "prefer-standby")
+
     @classmethod
     def take(
         cls, hosts: tuple[Host, ...], given: dict[str, Any], connect_timeout: Any, usual: float

@@ -74,6 +74,7 @@ class NetworkBackend:
     ) -> None:
         self._driver = driver
         self._hosts = Hosts(driver, options.target)
+        self._readonly = options.target.readonly
         self._options = options.pool
         self._asked = options.asked
         self._leaves_in_session = leaves
@@ -178,7 +179,7 @@ class NetworkBackend:
             raise adopted(self._driver, error) from error.__cause__
         sent(slot.name)
         return NetworkConnection(
-            slot, pool, self._driver, self._begin, self._leaves, self.only_reads
+            slot, pool, self._driver, self._begin, self._leaves, self.only_reads, self._readonly
         )
 
     def statistics(self) -> Statistics:
@@ -264,7 +265,9 @@ class NetworkBackend:
     ) -> BaseException:
         """Make the error of a statement ours as well, and take its connection back."""
         unknown = None if undone or self.only_reads(sql) else fates.UNKNOWN
-        error = fates.told(self._driver, slot.link, error, unknown, fates.NOT_DONE)
+        error = fates.told(
+            self._driver, slot.link, error, unknown, fates.NOT_DONE, readonly=self._readonly
+        )
         self._take_back(pool, slot, error, sql)
         return error
 

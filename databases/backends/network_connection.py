@@ -61,6 +61,7 @@ class NetworkConnection:
         begin: the statements that begin a transaction with the given options.
         leaves: tells of an SQL text what it may leave in the session.
         only_reads: tells of one whether it provably does nothing but read.
+        readonly: whether its server is meant to take no writes.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class NetworkConnection:
         begin: Begin,
         leaves: Callable[[str], Leaves],
         only_reads: Callable[[str], bool],
+        readonly: bool,
     ) -> None:
         self._slot = slot
         self._pool = pool
@@ -87,7 +89,8 @@ class NetworkConnection:
         self._doubtful = False
         # A statement was cut short, and may run on the server still.
         self._cut_short = False
-        self._begun = self._readonly = self._ended_as_sql = self._released = False
+        self._begun = self._ended_as_sql = self._released = False
+        self._readonly = self._always_readonly = readonly
         self._cursors: weakref.WeakSet[HeldCursor] = weakref.WeakSet()
 
     @property
@@ -142,7 +145,7 @@ class NetworkConnection:
 
     async def begin(self, options: Mapping[str, Any], site: CallSite, *, lazy: bool) -> None:
         """Begin a transaction."""
-        self._readonly = bool(options.get("readonly"))
+        self._readonly = self._always_readonly or bool(options.get("readonly"))
         for sql in self._begin_sql(options):
             await self._control(sql)
         self._begun, self._ended_as_sql = True, False

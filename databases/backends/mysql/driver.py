@@ -120,7 +120,7 @@ class MySQLDriver:
         readonly: bool = False,
     ) -> BaseException:
         """Make an error of the driver ours as well."""
-        return faults.adopted(error, self._error, self.options.shown, lost)
+        return faults.adopted(error, self._error, self.options.shown, lost, readonly=readonly)
 
     def is_its_own(self, error: BaseException) -> bool:
         """Whether an error is of the driver's."""

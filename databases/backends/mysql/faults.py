@@ -105,6 +105,8 @@ def adopted(
     kind: type[BaseException],
     shown: str,
     lost: type[exceptions.DriverError],
+    *,
+    readonly: bool,
 ) -> BaseException:
     """Make an error of the driver or the network ours as well, with the way out noted on it.
 
@@ -113,9 +115,11 @@ def adopted(
         kind: the base class of the driver's errors.
         shown: the address of the database, without its password.
         lost: the class for one that tells no more than that there is no connection.
+        readonly: whether the user asked for a transaction, or a server, that only reads.
     """
     code = code_of(error)
-    takes_no_writes = role_told(error) is not None
+    role = role_told(error)
+    takes_no_writes = role is Role.UNREADY or (role is not None and not readonly)
     if isinstance(error, kind):
         error = exceptions.adopt(error, _class_for(error, code, lost, takes_no_writes))
     elif isinstance(error, OSError | TimeoutError):

@@ -91,7 +91,7 @@ def adopted_by_state(
         sqlstate: its SQLSTATE.
         options: those of the database.
         lost: the class for one that tells no more than that there is no connection.
-        readonly: whether the user asked for a transaction that only reads.
+        readonly: whether the user asked for a transaction, or a server, that only reads.
     """
     state = sqlstate or ""
     unprepared = state in _PREPARED and "prepared statement" in str(error)
