@@ -4,8 +4,9 @@
 
 Both instances have the same URL, which names all three servers. Clients add users and read users
 that were added before. Until two seconds after the promotion of a replica they may be answered
-with 503 (with a Retry-After), at any other time never; in the end every user whose adding was
-answered with 201 must be found, at either instance.
+with 503, at any other time never: with a Retry-After, or with the word that it is not known whether
+the user was added. In the end every user whose adding was answered with 201 must be found, at either
+instance.
 """
 
 from __future__ import annotations
@@ -69,6 +70,8 @@ class Users:
         """Those whose adding was answered with 201: their names by their ids."""
         self.answers: list[tuple[float, int, str]] = []
         """When which status was answered, and to what."""
+        self.in_doubt = 0
+        """How often it was answered that nobody knows whether the user was added."""
         self.broken: list[str] = []
         self._ids: list[int] = []
         self._numbers = itertools.count(1)
@@ -102,8 +105,12 @@ class Users:
                     self.broken.append(f"the id {answer.content['id']} was given twice")
                 self.added[answer.content["id"]] = name
                 self._ids.append(answer.content["id"])
-        if answer.status == 503 and "retry-after" not in answer.headers:
-            self.broken.append("a 503 without Retry-After")
+        in_doubt = answer.status == 503 and "not known" in answer.content["detail"]
+        self.in_doubt += in_doubt
+        if answer.status == 503 and ("retry-after" not in answer.headers) is not in_doubt:
+            self.broken.append(
+                "a 503 that does not say when to come again, or does where it may not"
+            )
         if answer.status not in (expected, 503):
             self.broken.append(f"{what}: {answer.status} {answer.content}")
         self.answers.append((time.monotonic(), answer.status, what))
@@ -173,7 +180,8 @@ async def kill_primaries(
     rate = len(users.answers) / seconds
     held = (
         f"{len(users.added):,} users added, all found at each instance; {rate:,.0f} answers a "
-        f"second: {counts[200] + counts[201]:,} of 2xx, {counts[503]:,} of 503, the last "
+        f"second: {counts[200] + counts[201]:,} of 2xx, {counts[503]:,} of 503 "
+        f"({users.in_doubt:,} of them in doubt), the last "
         f"{figures(back)} after the promotion"
     )
     report.add(

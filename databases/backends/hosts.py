@@ -236,11 +236,13 @@ class Hosts:
             for host in hosts
         ]
         text = f"No host is what {wanted} asks for:\n  " + "\n  ".join(said)
-        if not errors:
-            return ConnectionFailureError(text)
-        # What a server that is there refuses tells more than that another one is away.
         away = [isinstance(error, ConnectionFailureError) for error in errors]
-        error = errors[away.index(False) if False in away else 0]
+        # What a server refuses (a wrong password) tells more than that another one is away. Where
+        # others let us in it is about itself: a standby that has not come as far.
+        tells = bool(roles) or all(away)
+        if tells not in away:
+            return ConnectionFailureError(text)
+        error = errors[away.index(tells)]
         error.add_note(text)
         return error
 

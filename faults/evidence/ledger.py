@@ -69,7 +69,10 @@ class Ledger:
             async with asyncio.timeout(self.patience) as patience:
                 await work
         except Exception as error:
-            self.errors[type(error).__name__] += 1
+            # The database's own number of it tells more.
+            code = getattr(error, "sqlstate", None) or next(iter(error.args), None)
+            known = isinstance(code, int) or (isinstance(code, str) and len(code) == 5)
+            self.errors[f"{type(error).__name__} {code}" if known else type(error).__name__] += 1
             if patience.expired():
                 self.hung += 1
             elif not isinstance(error, exceptions.DatabaseError):

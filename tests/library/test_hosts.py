@@ -186,11 +186,22 @@ async def test_a_single_host_that_does_not_fit_is_told() -> None:
 
 
 async def test_what_a_server_refuses_is_told_before_that_others_are_away() -> None:
-    servers = Servers(a=ConnectionRefusedError(), b=Refused("wrong password"), c=STANDBY)
+    servers = Servers(a=ConnectionRefusedError(), b=Refused("wrong password"), c=OSError())
     with pytest.raises(Refused, match="wrong password") as caught:
         await servers.hosts().connect()
     assert not isinstance(caught.value, ConnectionFailureError)
     assert "b:2 failed: wrong password" in notes_of(caught.value)
+
+
+@pytest.mark.parametrize("away", [ConnectionRefusedError(), STANDBY])
+async def test_where_others_let_us_in_what_one_refuses_is_no_reason_to_give_up(
+    away: Exception | Role,
+) -> None:
+    # A standby may not have come as far as the creation of the database.
+    servers = Servers(a=away, b=Refused("no such database"), c=STANDBY)
+    with pytest.raises(ConnectionFailureError) as caught:
+        await servers.hosts().connect()
+    assert "b:2 failed: no such database" in f"{caught.value}{notes_of(caught.value)}"
 
 
 async def test_who_gives_up_leaves_no_connection_open() -> None:
