@@ -4,8 +4,8 @@
 
 Both instances have the same URL, which names all three servers. Clients add users and read users
 that were added before. Until two seconds after the promotion of a replica they may be answered
-with 503, at any other time never: with a Retry-After, or with the word that it is not known whether
-the user was added. In the end every user whose adding was answered with 201 must be found, at either
+with 503, at any other time never. A 503 has a Retry-After, but where it is not known whether the
+user was added. In the end every user whose adding was answered with 201 must be found, at either
 instance.
 """
 
