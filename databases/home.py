@@ -11,12 +11,11 @@ from databases.exceptions import NotConnectedError
 class Home:
     """The event loop that runs now, in which something is connected."""
 
-    __slots__ = ("loop", "thread")
+    __slots__ = ("_thread", "loop")
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.thread = threading.current_thread().name
-        """The name of the thread that it runs in."""
+        self._thread = threading.get_ident()
 
     def check(self) -> None:
         """Refuse to be used in another event loop while this one runs.
@@ -25,10 +24,11 @@ class Home:
             NotConnectedError: it names the threads of both.
         """
         if self.loop is not asyncio.get_running_loop() and self.loop.is_running():
+            names = {thread.ident: thread.name for thread in threading.enumerate()}
             raise NotConnectedError(
-                f"This was connected in the event loop of the thread {self.thread!r}, which runs "
-                f"still, and is used in that of {threading.current_thread().name!r}. Connections "
-                "belong to one event loop: each needs a Database of its own, connected there:\n"
-                "  database = Database(url)\n  await database.connect()\n"
+                f"This was connected in the event loop of the thread {names.get(self._thread)!r}, "
+                f"which runs still, and is used in that of {threading.current_thread().name!r}. "
+                "Connections belong to one event loop: each needs a Database of its own, connected "
+                "there:\n  database = Database(url)\n  await database.connect()\n"
                 "or have the other loop do it: asyncio.run_coroutine_threadsafe(..., loop)"
             )

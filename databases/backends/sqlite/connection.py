@@ -120,11 +120,11 @@ class SQLiteConnection:
         lane, thread = self._lane, self._thread
         # What a user has changed in the session may be what the lane would change.
         usual = self._clean and bound.statement.verb is Verb.READ
-        self._home.check()
         if lane is None or thread is None or not usual:
             return await self.run(bound, site, partial(work.fetch, bound=bound, limit=limit))
         conduct = lane.admits(bound.statement.sql)
         if conduct is not None:
+            self._home.check()
             if lane.needs_pause:
                 await lane.pause()
             connection = thread.if_idle

@@ -46,12 +46,12 @@ def of_all(
         _held(writer, for_writer),
         *(_reading(thread, readers.asked) for thread in readers.threads()),
         ConnectionState(LANE, "idle"),
-        *(_held(thread, holding) for thread, holding in lent.items()),
-        *(ConnectionState(thread.name, "idle") for thread in idle),
+        *(_held(thread, holding) for thread, holding in list(lent.items())),
+        *(ConnectionState(thread.name, "idle") for thread in list(idle)),
     )
     in_the_way = [
         thread.name
-        for thread, holding in lent.items()
+        for thread, holding in list(lent.items())
         if holder is not None and holding.task is holder.task
     ]
     waiting = waiters(turns.waiting, WRITER, in_the_way or [writer.name])
@@ -80,7 +80,7 @@ def _unread(readers: Readers) -> list[Waiter]:
     reading = {job.future: thread.name for thread in readers.threads() if (job := thread.current)}
     return [
         Waiter(_asked_by(future, asked, None), "a reader", tuple(reading.values()))
-        for future, asked in readers.asked.items()
+        for future, asked in list(readers.asked.items())
         if future not in reading and not future.done()
     ]
 

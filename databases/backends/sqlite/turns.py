@@ -139,7 +139,7 @@ class Turns:
             turns = list(self._waiting)
         found: list[Holding] = []
         for turn in turns:
-            found += turn.queue.values() if isinstance(turn, SharedTurn) else [turn]
+            found += list(turn.queue.values()) if isinstance(turn, SharedTurn) else [turn]
         return found
 
     async def take(self, site: CallSite, *, at_work: bool) -> Turn:
