@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from databases import forking
 from databases.backends import fates
 from databases.backends.hosts import Hosts
-from databases.backends.link import adopted
+from databases.backends.link import Role, adopted
 from databases.backends.network_connection import NetworkConnection, was_stopped
 from databases.backends.pool import Pool
 from databases.backends.session import Leaves
@@ -237,6 +237,10 @@ class NetworkBackend:
     def writes_after_all(self, sql: str) -> None:
         """A statement was proven only to read, and the server says that it writes."""
         self._reads[sql] = False
+
+    def refuses_writes(self, error: BaseException) -> bool:
+        """Whether a server says by an error that the statement writes, and that it takes none."""
+        return self._driver.role_told(error) is Role.STANDBY
 
     def makes_table(self, sql: str) -> bool:
         """Whether a statement leaves a temporary table to those of the same task."""

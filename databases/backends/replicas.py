@@ -237,8 +237,8 @@ class Replicas:
         if seen is None:
             return
         for time, position in reversed(self._history):
-            # Where positions are not known, nobody can tell how far it is behind.
-            if None in (position, seen.shown) or has_reached(seen.shown, position or {}):
+            # Where the primary's is not known, nobody can tell how far another one is behind.
+            if position is None or has_reached(seen.shown, position):
                 replica.fresh_at = max(replica.fresh_at, time)
                 return
 
