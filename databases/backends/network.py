@@ -133,6 +133,11 @@ class NetworkBackend:
         """What the server at the other end of a connection is: see ``replication.Look``."""
         return await self._look(link, caught_up=caught_up)
 
+    def was_left_by_primary(self, seen: Sight) -> bool:
+        """Whether a server was the primary that connections go to, and follows another one now."""
+        # Of nodes that are all equal each may be read and written.
+        return self._hosts.follow_primary and seen.is_replica and seen.node is None
+
     @property
     def busy(self) -> int:
         """How many connections are in use, and how many tasks wait for one."""

@@ -72,6 +72,9 @@ class Server:
                 if self._link is None:
                     self._link = await self.backend.open_link()
                 self.sight = await self.backend.look(self._link, caught_up=self._caught_up)
+            if self._caught_up and self.backend.was_left_by_primary(self.sight):
+                # What is written elsewhere by now its position does not cover.
+                self.close()
         except Exception:
             self.close()
         except BaseException:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+
 class ReplicatedBackend:
     """A primary and its replicas.
 
