@@ -299,9 +299,10 @@ class NetworkBackend:
         """Whether a statement was provably not done: its server refused it, or was not reached."""
         if not isinstance(error, Exception):
             return False
+        # Of several statements in one text the first may have been done.
+        at_once = statement.verb in _COMMITTED_AT_ONCE and ";" not in statement.sql
         if self._hosts.is_deposed(error):
-            # Of several statements in one text the first may have been done.
-            return statement.verb in _COMMITTED_AT_ONCE and ";" not in statement.sql
+            return at_once
         if not link.is_closed():
             return False
         if not link.sent:
@@ -309,7 +310,7 @@ class NetworkBackend:
         if self.only_reads(statement.sql):
             # Whether it was done or not, nothing came of it.
             return True
-        return statement.verb in _COMMITTED_AT_ONCE and self._driver.is_undone(error)
+        return at_once and self._driver.is_undone(error)
 
     def _leaves(self, sql: str) -> Leaves:
         left = self._known.get(sql)
