@@ -636,7 +636,7 @@ async def test_what_a_standby_cannot_begin_goes_to_the_primary_with_comments_too
     make: Callable[..., Database], primary: int
 ) -> None:
     async with make(sql_comments=True, prefer="replica") as database:
-        options = {"readonly": True, "isolation": "serializable"}
         for _ in range(2):
-            async with database.transaction(**options), database.transaction():
+            outer = database.transaction(readonly=True, isolation="serializable")
+            async with outer, database.transaction():
                 assert await where(database) == primary
