@@ -7,7 +7,7 @@ import importlib
 
 from databases.compiler import Compiler
 from databases.exceptions import NotConnectedError, UnknownBackendError
-from databases.routing import OF_SEVERAL
+from databases.routing import OF_SEVERAL, PLACE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -219,8 +219,9 @@ class Engine:
             return backend  # type: ignore[no-any-return]
         from databases.backends.replicated import ReplicatedBackend
 
-        # Connections to replicas are opened for those who need one.
-        options = {k: v for k, v in self._options.items() if k not in OF_SEVERAL} | {"min_size": 0}
+        of_primary = OF_SEVERAL | PLACE
+        options = {name: self._options[name] for name in self._options.keys() - of_primary}
+        options["min_size"] = 0  # connections to replicas are opened for those who need one
         replicas = {name: make(url, **options) for name, url in servers.replicas.items()}
         return ReplicatedBackend(backend, replicas, servers.max_lag, servers.routing)
 

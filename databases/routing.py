@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import math
 
 from databases.exceptions import UnknownOptionError
 from databases.url import DatabaseURL
@@ -157,6 +158,9 @@ class Servers:
 OF_SEVERAL = {"max_lag", "target_session_attrs", "load_balance_hosts"}
 """Options that say which of several hosts is wanted."""
 
+PLACE = {"host", "port", "unix_sock", "unix_socket"}
+"""Options that say where a server is: each replica's own."""
+
 
 def _of_replica(replica: str | DatabaseURL, primary: DatabaseURL) -> DatabaseURL:
     """The address of a replica, with the options of the primary that it does not have itself."""
@@ -169,7 +173,9 @@ def _of_replica(replica: str | DatabaseURL, primary: DatabaseURL) -> DatabaseURL
             'Write Database("postgresql://a/users", replicas=["postgresql://b/users"])'
         )
     here = primary.components.query.split("&")
-    own = url.options.keys() | {"host", "port", "unix_sock", "unix_socket"}
+    own = url.options.keys() | PLACE
+    if url.username is not None:
+        own |= {"user", "password", "passwd"}  # another user's
     more = [option for option in here if option.partition("=")[0] not in own]
     query = "&".join(filter(None, [*more, url.components.query]))
     return url.replace(scheme=primary.scheme, query=query)
@@ -184,7 +190,7 @@ def _without(url: DatabaseURL, options: set[str]) -> DatabaseURL:
 def _seconds(max_lag: object) -> float:
     with contextlib.suppress(TypeError, ValueError):
         seconds = float(max_lag)  # type: ignore[arg-type]
-        if seconds > 0:
+        if 0 < seconds < math.inf:
             return seconds
     raise UnknownOptionError(
         f"The option max_lag is a number of seconds above 0, not {max_lag!r}: "

@@ -168,7 +168,12 @@ class Hosts:
         role = self._driver.role_told(error)
         if role is None or not self._asks:
             return False
-        return role is Role.UNREADY or self._target.wanted in ("read-write", "primary")
+        return role is Role.UNREADY or self.follow_primary
+
+    @property
+    def follow_primary(self) -> bool:
+        """Whether the one that is the primary at present is asked for."""
+        return self._asks and self._target.wanted in ("read-write", "primary")
 
     async def close(self) -> None:
         """Wait until leave is taken of all servers that were not chosen."""

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from databases import forking
 from databases.backends import fates
 from databases.backends.hosts import Hosts
-from databases.backends.link import adopted
+from databases.backends.link import Role, adopted
 from databases.backends.network_connection import NetworkConnection, was_stopped
 from databases.backends.pool import Pool
 from databases.backends.session import Leaves
@@ -133,6 +133,11 @@ class NetworkBackend:
         """What the server at the other end of a connection is: see ``replication.Look``."""
         return await self._look(link, caught_up=caught_up)
 
+    def was_left_by_primary(self, seen: Sight) -> bool:
+        """Whether a server was the primary that connections go to, and follows another one now."""
+        # Of nodes that are all equal each may be read and written.
+        return self._hosts.follow_primary and seen.is_replica and seen.node is None
+
     @property
     def busy(self) -> int:
         """How many connections are in use, and how many tasks wait for one."""
@@ -238,6 +243,10 @@ class NetworkBackend:
         """A statement was proven only to read, and the server says that it writes."""
         self._reads[sql] = False
 
+    def refuses_writes(self, error: BaseException) -> bool:
+        """Whether a server says by an error that the statement writes, and that it takes none."""
+        return self._driver.role_told(error) is Role.STANDBY
+
     def makes_table(self, sql: str) -> bool:
         """Whether a statement leaves a temporary table to those of the same task."""
         return self._leaves(sql) is Leaves.TEMPORARY_TABLE
@@ -290,9 +299,10 @@ class NetworkBackend:
         """Whether a statement was provably not done: its server refused it, or was not reached."""
         if not isinstance(error, Exception):
             return False
+        # Of several statements in one text the first may have been done.
+        at_once = statement.verb in _COMMITTED_AT_ONCE and ";" not in statement.sql
         if self._hosts.is_deposed(error):
-            # Of several statements in one text the first may have been done.
-            return statement.verb in _COMMITTED_AT_ONCE and ";" not in statement.sql
+            return at_once
         if not link.is_closed():
             return False
         if not link.sent:
@@ -300,7 +310,7 @@ class NetworkBackend:
         if self.only_reads(statement.sql):
             # Whether it was done or not, nothing came of it.
             return True
-        return statement.verb in _COMMITTED_AT_ONCE and self._driver.is_undone(error)
+        return at_once and self._driver.is_undone(error)
 
     def _leaves(self, sql: str) -> Leaves:
         left = self._known.get(sql)

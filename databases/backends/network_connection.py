@@ -47,8 +47,15 @@ _STOPPED = "57014"
 
 _MANY = "databases_batches"
 
-_ENDS = re.compile(r"\s*(?:COMMIT|ROLLBACK(?!\s+(?:WORK\s+)?TO\b))\b", re.I)
+_BLANK = r"(?:\s++|--[^\n]*+|\#[^\n]*+|/\*.*?\*/)*+"
+_ENDS = re.compile(
+    rf"{_BLANK}(?:COMMIT|END|PREPARE\s+TRANSACTION|ROLLBACK(?!\s+(?:WORK\s+)?TO\b))\b",
+    re.IGNORECASE | re.DOTALL,
+)
 """What ends a transaction where it is executed as SQL."""
+
+_COMMITS_LATER = re.compile(rf";{_BLANK}COMMIT\b", re.IGNORECASE | re.DOTALL)
+"""The same behind another statement of one text. (END is in the body of functions as well.)"""
 
 
 class NetworkConnection:
@@ -89,7 +96,7 @@ class NetworkConnection:
         self._doubtful = False
         # A statement was cut short, and may run on the server still.
         self._cut_short = False
-        self._begun = self._ended_as_sql = self._released = False
+        self._begun = self._ended_as_sql = self._ended_by_itself = self._released = False
         self._readonly = self._always_readonly = readonly
         self._cursors: weakref.WeakSet[HeldCursor] = weakref.WeakSet()
 
@@ -148,7 +155,7 @@ class NetworkConnection:
         self._readonly = self._always_readonly or bool(options.get("readonly"))
         for sql in self._begin_sql(options):
             await self._control(sql)
-        self._begun, self._ended_as_sql = True, False
+        self._begun, self._ended_as_sql, self._ended_by_itself = True, False, False
 
     async def commit(self) -> None:
         """Commit.
@@ -266,6 +273,7 @@ class NetworkConnection:
         if not self._begun or link.in_transaction() or link.is_closed():
             return
         if link.commits_by_itself and not self._ended_as_sql:
+            self._ended_by_itself = True
             return
         raise TransactionStateError(
             "The transaction is open no longer: a COMMIT or ROLLBACK was executed as SQL (leave "
@@ -336,9 +344,11 @@ class NetworkConnection:
 
     def _keeps(self, sql: str) -> bool:
         """Whether the server keeps what a statement does at once, not with a later COMMIT."""
-        if self._begun and not self._ended_as_sql:
-            # MySQL commits at a CREATE TABLE and its like.
-            return self._slot.link.commits_by_itself and verb_of(sql) is Verb.OTHER
+        if self._begun and not self._ended_as_sql and not self._ended_by_itself:
+            if self._slot.link.commits_by_itself:
+                # MySQL commits at a CREATE TABLE and its like.
+                return verb_of(sql) is Verb.OTHER or ";" in sql
+            return _COMMITS_LATER.search(sql) is not None
         return not self._only_reads(sql)
 
     async def _settle(self, link: Link, sql: str) -> None:

@@ -72,6 +72,9 @@ class Server:
                 if self._link is None:
                     self._link = await self.backend.open_link()
                 self.sight = await self.backend.look(self._link, caught_up=self._caught_up)
+            if self._caught_up and self.backend.was_left_by_primary(self.sight):
+                # What is written elsewhere by now its position does not cover.
+                self.close()
         except Exception:
             self.close()
         except BaseException:
@@ -237,8 +240,8 @@ class Replicas:
         if seen is None:
             return
         for time, position in reversed(self._history):
-            # Where positions are not known, nobody can tell how far it is behind.
-            if None in (position, seen.shown) or has_reached(seen.shown, position or {}):
+            # Where the primary's is not known, nobody can tell how far another one is behind.
+            if position is None or has_reached(seen.shown, position):
                 replica.fresh_at = max(replica.fresh_at, time)
                 return
 

@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_READ_ONLY = "25006"
-"""The query writes, by way of a view or an operator: it is not one for replicas."""
-
 
 class ReplicatedBackend:
     """A primary and its replicas.
@@ -175,7 +172,8 @@ class ReplicatedBackend:
 
     def gives_way(self, replica: Replica, error: DriverError, sql: str | None = None) -> bool:
         """Whether the primary may be able to do what a replica could not."""
-        if _state(error) == _READ_ONLY and sql is not None:
+        if sql is not None and replica.backend.refuses_writes(error):
+            # By way of a view or an operator: it is not one for replicas.
             self.primary.writes_after_all(sql)
         elif isinstance(error, ConnectionFailureError):
             self._replicas.fails(replica)
@@ -190,15 +188,9 @@ class ReplicatedBackend:
         return f"<ReplicatedBackend with {len(self._replicas.all)} replicas>"
 
 
-def _state(error: BaseException) -> str | None:
-    """The SQLSTATE of an error, where the driver tells it."""
-    state: str | None = getattr(error, "sqlstate", None)
-    return state
-
-
 def _is_full(error: BaseException) -> bool:
     """Whether a server has no more connections to give. Source: PostgreSQL's and MySQL's codes."""
-    return _state(error) == "53300" or error.args[:1] == (1040,)
+    return getattr(error, "sqlstate", None) == "53300" or error.args[:1] == (1040,)
 
 
 class PrimaryConnection:
@@ -304,11 +296,6 @@ class ReplicaConnection:
         self.fetch = held.fetch
         self.execute = held.execute
         self.execute_many = held.execute_many
-        self.commit = held.commit
-        self.rollback = held.rollback
-        self.savepoint = held.savepoint
-        self.release_savepoint = held.release_savepoint
-        self.rollback_to_savepoint = held.rollback_to_savepoint
 
     @property
     def raw(self) -> Any:
@@ -348,6 +335,28 @@ class ReplicaConnection:
                 raise
             return await on_primary()
         return ReplicaCursor(opened, gives_way, on_primary)
+
+    # Methods, which whoever stands around it may keep: BEGIN may change what they are for.
+
+    async def commit(self) -> None:
+        """Commit."""
+        await self._held.commit()
+
+    async def rollback(self) -> None:
+        """Roll back."""
+        await self._held.rollback()
+
+    async def savepoint(self, name: str) -> None:
+        """Set a savepoint."""
+        await self._held.savepoint(name)
+
+    async def release_savepoint(self, name: str) -> None:
+        """Keep what happened since the savepoint."""
+        await self._held.release_savepoint(name)
+
+    async def rollback_to_savepoint(self, name: str) -> None:
+        """Undo what happened since the savepoint, and remove it."""
+        await self._held.rollback_to_savepoint(name)
 
     def release(self) -> None:
         """Give the connection back."""

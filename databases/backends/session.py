@@ -41,8 +41,9 @@ _TARGET = re.compile(
 
 _CTE = re.compile(
     # Nothing else has a name, a parenthesis and AS before a query: WITH numbers (n) AS (SELECT 1).
+    # A function has them before its columns, whose names may be words that are not reserved.
     r"\b\w++\s*\([^()]*\)\s*(?=AS\s+(?:NOT\s+)?(?:MATERIALIZED\s+)?"
-    r"\(\s*(?:SELECT|VALUES|WITH|INSERT|UPDATE|DELETE|MERGE|TABLE)\b)",
+    r"\(\s*(?:(?:SELECT|WITH|TABLE)\b|VALUES\s*\(|(?:INSERT|MERGE)\s+INTO\b|DELETE\s+FROM\b))",
     re.I,
 )
 

@@ -106,7 +106,9 @@ def servers() -> Iterator[tuple[MariaDB, MariaDB]]:
     """A primary and its replica."""
     with (
         running(lambda: MariaDB({"log-bin": "changes", "server-id": "1"})) as primary,
-        running(lambda: MariaDB({"server-id": "2", "read-only": "ON"})) as replica,
+        running(
+            lambda: MariaDB({"log-bin": "changes", "server-id": "2", "read-only": "ON"})
+        ) as replica,
     ):
         replica.execute(
             f"CHANGE MASTER TO master_host = '127.0.0.1', master_port = {primary.port}, "
@@ -157,3 +159,67 @@ async def test_a_server_that_takes_writes_is_no_replica(
     finally:
         replica.execute("SET GLOBAL read_only = ON")
     await until_read(replicated, {replica.port})
+
+
+ADA = """CREATE OR REPLACE USER ada IDENTIFIED BY 'secret';
+    GRANT SELECT, INSERT, UPDATE, DELETE, EXECUTE ON test.* TO ada"""
+"""A user for whom read_only holds, which it does not for root."""
+
+
+def of_ada(url: str) -> str:
+    return url.replace("root@", "ada:secret@")
+
+
+async def test_a_view_that_writes_is_read_on_the_primary_and_does_not_cost_the_replica(
+    kind: Kind, servers: tuple[MariaDB, MariaDB]
+) -> None:
+    primary, replica = servers
+    primary.execute(
+        "CREATE OR REPLACE SEQUENCE numbers; CREATE OR REPLACE VIEW next_number AS "
+        f"SELECT nextval(numbers) AS number, ({WHERE}) AS port; {ADA}",
+        "test",
+    )
+    url, other = [of_driver(of_ada(server.url), kind.scheme) for server in servers]
+    async with Database(url, replicas=[other], max_lag=60) as database:
+        await until_read(database, {replica.port})
+        with database.prefer("replica"):
+            for _ in range(3):
+                query = "SELECT number, port FROM next_number"
+                assert await database.fetch_val(query, column="port") == primary.port
+                assert await where(database) == replica.port
+
+
+async def test_a_primary_that_follows_another_one_is_asked_for_positions_no_longer(
+    kind: Kind, servers: tuple[MariaDB, MariaDB]
+) -> None:
+    first, second = servers
+    first.execute(f"CREATE OR REPLACE TABLE users (name TEXT); {ADA}", "test")
+    ports = f"127.0.0.1:{first.port},127.0.0.1:{second.port}"
+    url = of_driver(of_ada(first.url).replace(f"127.0.0.1:{first.port}", ports), kind.scheme)
+    async with Database(url, max_lag=60) as database:
+        await until_read(database, {second.port})
+        second.execute("STOP SLAVE; SET GLOBAL read_only = OFF")
+        first.execute("SET GLOBAL read_only = ON; SET GLOBAL gtid_slave_pos = @@gtid_binlog_pos")
+        try:
+            await until_read(database, {first.port})
+            with database.prefer("replica"):
+                await database.execute(INSERT)
+                assert await where(database, prefer="primary") == second.port
+                for _ in range(5):
+                    assert await count(database) == 1
+        finally:
+            first.execute("SET GLOBAL read_only = OFF; SET GLOBAL gtid_slave_pos = ''")
+            second.execute("DELETE FROM users", "test")
+            second.execute("SET GLOBAL read_only = ON")
+            second.execute("RESET MASTER; START SLAVE")
+
+
+async def test_a_replica_that_has_replayed_nothing_is_not_read(
+    kind: Kind, servers: tuple[MariaDB, MariaDB]
+) -> None:
+    primary, _ = servers
+    with running(lambda: MariaDB({"server-id": "3", "read-only": "ON"})) as empty:
+        url, other = [of_driver(server.url, kind.scheme) for server in (primary, empty)]
+        async with Database(url, replicas=[other]) as database:
+            for _ in range(3):
+                assert await where(database, prefer="replica") == primary.port

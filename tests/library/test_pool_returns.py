@@ -14,6 +14,7 @@ from databases.stopping import Stop
 from tests.library.fake_links import (
     Clock,
     Ended,
+    FakeLink,
     FakeServer,
     Gone,
     bound,
@@ -423,3 +424,66 @@ async def test_what_nobody_refers_to_any_more_is_closed(fake: FakeServer) -> Non
     del backend
     gc.collect()
     assert not fake.open
+
+
+# Within a transaction that is held.
+
+
+END_AS_SQL = [
+    "COMMIT",
+    "END",
+    "-- now\n/* really */ COMMIT",
+    "PREPARE TRANSACTION 'a'",
+    "INSERT INTO a VALUES (1); /* now */ COMMIT",
+]
+
+
+@pytest.mark.parametrize("text", END_AS_SQL)
+async def test_nobody_knows_of_a_transaction_whose_end_as_sql_was_cut_off(
+    fake: FakeServer, text: str
+) -> None:
+    backend = await connected(fake)
+    connection = await backend.acquire(here())
+    await connection.begin({}, here(), lazy=False)
+    breaks(fake, text, Gone())
+    with pytest.raises(exceptions.CommitUnknown):
+        await connection.execute(bound(text), here())
+    connection.release()
+
+
+@pytest.mark.parametrize("text", ["INSERT INTO a VALUES (1); SELECT 2", "DO $$ BEGIN NULL; END $$"])
+async def test_nothing_is_kept_of_a_transaction_that_was_not_to_end(
+    fake: FakeServer, text: str
+) -> None:
+    backend = await connected(fake)
+    connection = await backend.acquire(here())
+    await connection.begin({}, here(), lazy=False)
+    breaks(fake, text, Gone())
+    with pytest.raises(exceptions.ConnectionFailureError):
+        await connection.execute(bound(text), here())
+    connection.release()
+
+
+async def test_nobody_knows_of_a_statement_behind_one_that_has_committed_by_itself(
+    fake: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeLink, "commits_by_itself", True)
+    backend = await connected(fake)
+    connection = await backend.acquire(here())
+    await connection.begin({}, here(), lazy=False)
+    await connection.execute(bound("CREATE TABLE a (x INT)"), here())
+    fake.links[0].open = False  # as MySQL says with its answer
+    breaks(fake, "INSERT INTO a VALUES (1)", Gone())
+    with pytest.raises(exceptions.CommitUnknown):
+        await connection.execute(bound("INSERT INTO a VALUES (1)"), here())
+    connection.release()
+
+
+async def test_several_statements_in_one_text_are_not_run_again_by_themselves(
+    fake: FakeServer,
+) -> None:
+    backend = await connected(fake)
+    text = "INSERT INTO a VALUES (1); COMMIT; INSERT INTO a VALUES (2)"
+    breaks(fake, text, Ended())
+    with pytest.raises(exceptions.CommitUnknown):
+        await run(backend, text)

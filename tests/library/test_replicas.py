@@ -627,3 +627,16 @@ async def test_passwords_are_in_no_message(make: Callable[..., Database], primar
     with pytest.raises(exceptions.UnknownOptionError) as caught:
         Database("sqlite://", replicas=[url])
     assert "s3cret" not in str(caught.value)
+
+
+# Seen from around it.
+
+
+async def test_what_a_standby_cannot_begin_goes_to_the_primary_with_comments_too(
+    make: Callable[..., Database], primary: int
+) -> None:
+    async with make(sql_comments=True, prefer="replica") as database:
+        for _ in range(2):
+            outer = database.transaction(readonly=True, isolation="serializable")
+            async with outer, database.transaction():
+                assert await where(database) == primary

@@ -58,7 +58,7 @@ async def test_a_connection_has_no_preference() -> None:
             connection.fetch_all("SELECT 1", prefer="replica")
 
 
-@pytest.mark.parametrize("max_lag", [0, -1, "soon", "nan"])
+@pytest.mark.parametrize("max_lag", [0, -1, "soon", "nan", "inf"])
 def test_a_lag_is_a_number_of_seconds(max_lag: Any) -> None:
     with pytest.raises(exceptions.UnknownOptionError, match="a number of seconds above 0"):
         Database("sqlite://", max_lag=max_lag)
@@ -110,3 +110,16 @@ async def test_a_preference_ends_with_its_block_wherever_that_is_left() -> None:
     assert not routing.prefers_replica
     await generator.aclose()
     assert not routing.prefers_replica
+
+
+def test_a_replica_has_a_user_and_a_place_of_its_own() -> None:
+    primary = "postgresql://a/users?user=ada&password=s3cret&sslmode=require"
+    others = ["postgresql://grace:hopper@b/users", "postgresql://c/users"]
+    database = Database(primary, replicas=others, host="a", port=1)
+    assert replicas_of(database) == {
+        "b": "postgresql://grace:hopper@b/users?sslmode=require",
+        "c": "postgresql://c/users?user=ada&password=s3cret&sslmode=require",
+    }
+    backend: Any = database._engine._make()
+    options = [replica.backend._driver.options for replica in backend._replicas.all]
+    assert [each.place(("b", 5432)) for each in options] == [{"host": "b", "port": 5432}] * 2

@@ -117,6 +117,8 @@ BOTH_SUSPECT = [
 """What leaves something, or may, on every database."""
 
 POSTGRES_SUSPECT = [
+    "SELECT * FROM mine(1) AS (values int)",
+    "SELECT * FROM mine(1) AS (update int, delete int)",
     "SELECT set_config('a.b', 'c', false)",
     "SELECT SET_CONFIG('a.b', 'c', false)",
     "SELECT \"set_config\"('a.b', 'c', false)",
