@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from databases import Database, exceptions
-from databases.backends import network_connection, pool
+from databases.backends import leaving, network_connection, pool
 from databases.backends.mysql import driver as mysql
 from databases.backends.postgres import psycopg_connection, psycopg_driver
 from tests.library.kinds import NETWORK_ONLY, Kind
@@ -28,7 +28,8 @@ UNTIL_GIVEN_UP = (
     (network_connection, "_UNDOING"),
     (mysql, "_SOON"),
     (psycopg_connection, "_SOON"),
-    (pool, "_MENDING"),
+    (leaving, "MENDING"),
+    (pool, "MENDING"),
     (mysql, "_KILLING"),
     (psycopg_connection, "STOPPING"),
     (psycopg_driver, "STOPPING"),

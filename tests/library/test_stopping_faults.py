@@ -164,7 +164,7 @@ async def hangs_nobody(kind: Network, server: PostgreSQL | MariaDB) -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """To keep the tests short."""
-    for name in ("pool.CLOSING", "pool._MENDING", "mysql.driver._KILLING"):
+    for name in ("leaving.CLOSING", "leaving.MENDING", "mysql.driver._KILLING"):
         monkeypatch.setattr(f"databases.backends.{name}", 1.0)
 
 
