@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from databases import Database, exceptions
-from tests.conftest import running
 from tests.library.kinds import NETWORK_ONLY, POSTGRESQL_ONLY, Kind, Network
 from tests.library.places import OnServer, of_driver, until
 from tests.library.pools import (
@@ -26,18 +25,6 @@ from tests.servers.mariadb import MariaDB
 from tests.servers.postgresql import PostgreSQL
 
 UNKNOWN = "whether it was done is not known"
-
-
-@pytest.fixture(scope="module")
-def own_postgresql() -> Iterator[PostgreSQL]:
-    with running(lambda: PostgreSQL({"max_connections": "30"})) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def own_mariadb() -> Iterator[MariaDB]:
-    with running(lambda: MariaDB({"max-connections": "30"})) as server:
-        yield server
 
 
 @pytest.fixture

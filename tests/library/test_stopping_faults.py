@@ -15,7 +15,6 @@ from collections.abc import Iterator
 import pytest
 
 from databases import Database, exceptions
-from tests.conftest import running
 from tests.library.kinds import (
     CONCURRENT,
     MARIADB_ONLY,
@@ -97,18 +96,6 @@ async def test_a_commit_that_another_process_keeps_out_is_given_up(file_url: str
 
 
 # A server that does not answer.
-
-
-@pytest.fixture(scope="module")
-def own_postgresql() -> Iterator[PostgreSQL]:
-    with running(PostgreSQL) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def own_mariadb() -> Iterator[MariaDB]:
-    with running(MariaDB) as server:
-        yield server
 
 
 @contextlib.contextmanager
