@@ -170,3 +170,22 @@ class Kept(dict[KeyT, ValueT]):
                 self.pop(next(iter(self)), None)
             except RuntimeError:
                 pass  # another thread added one at the same moment
+
+
+class Told(Kept[str, ValueT]):
+    """What a function tells of each SQL text: it is asked once, but for very long ones.
+
+    Args:
+        tell: the function.
+        size: of how many texts it is kept.
+    """
+
+    def __init__(self, tell: Callable[[str], ValueT], size: int) -> None:
+        super().__init__(size)
+        self._tell = tell
+
+    def __missing__(self, sql: str) -> ValueT:
+        told = self._tell(sql)
+        if len(sql) <= LONGEST_KEPT:
+            self[sql] = told
+        return told

@@ -15,9 +15,9 @@ from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgresql import PostgreSQL
 from tests.servers.processes import Unavailable
 from tests.servers.replicated_postgresql import ReplicatedPostgreSQL
-from tests.servers.server import Server
+from tests.servers.server import Running
 
-S = TypeVar("S", bound=Server | ReplicatedPostgreSQL | Galera)
+S = TypeVar("S", bound=Running)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from databases.backends.pool import Pool
 from databases.backends.session import Leaves
 from databases.exceptions import ConnectionFailureError, disconnected
 from databases.operations import repeats, sent
-from databases.statements import LONGEST_KEPT, Kept
+from databases.statements import Told
 from databases.statistics import Statistics
 from databases.verbs import Verb
 
@@ -77,10 +77,8 @@ class NetworkBackend:
         self._readonly = options.target.readonly
         self._options = options.pool
         self._asked = options.asked
-        self._leaves_in_session = leaves
-        self._known: Kept[str, Leaves] = Kept(_KEPT)
-        self._proves_to_read = only_reads
-        self._reads: Kept[str, bool] = Kept(_KEPT)
+        self._leaves = Told(leaves, _KEPT)
+        self._reads = Told(only_reads, _KEPT)
         self._look = look
         self._begin = begin
         self.name = ""
@@ -184,7 +182,13 @@ class NetworkBackend:
             raise adopted(self._driver, error) from error.__cause__
         sent(slot.name)
         return NetworkConnection(
-            slot, pool, self._driver, self._begin, self._leaves, self.only_reads, self._readonly
+            slot,
+            pool,
+            self._driver,
+            self._begin,
+            self._leaves.__getitem__,
+            self.only_reads,
+            self._readonly,
         )
 
     def statistics(self) -> Statistics:
@@ -218,7 +222,7 @@ class NetworkBackend:
                 repeats(f"its {what}", error)
                 return await self._single(statement, site, work, tries + 1)
             raise self._failed(pool, slot, error, sql, undone) from error.__cause__
-        left = self._known.get(sql) or self._leaves(sql)
+        left = self._leaves[sql]
         if left is Leaves.NOTHING:
             pool.give_back(slot)
         elif left is Leaves.TEMPORARY_TABLE:
@@ -232,12 +236,7 @@ class NetworkBackend:
 
     def only_reads(self, sql: str) -> bool:
         """Whether a statement provably does nothing but read."""
-        reads = self._reads.get(sql)
-        if reads is None:
-            reads = self._proves_to_read(sql)
-            if len(sql) <= LONGEST_KEPT:
-                self._reads[sql] = reads
-        return reads
+        return self._reads[sql]
 
     def writes_after_all(self, sql: str) -> None:
         """A statement was proven only to read, and the server says that it writes."""
@@ -249,7 +248,7 @@ class NetworkBackend:
 
     def makes_table(self, sql: str) -> bool:
         """Whether a statement leaves a temporary table to those of the same task."""
-        return self._leaves(sql) is Leaves.TEMPORARY_TABLE
+        return self._leaves[sql] is Leaves.TEMPORARY_TABLE
 
     def _cut_short(
         self, pool: Pool[Link], slot: Slot[Link], error: BaseException, sql: str
@@ -289,7 +288,7 @@ class NetworkBackend:
             # The other connections are as old, and to the same server.
             pool.drop(slot)
             pool.distrust()
-        elif isinstance(error, Exception) and self._leaves(sql) is Leaves.NOTHING:
+        elif isinstance(error, Exception) and self._leaves[sql] is Leaves.NOTHING:
             pool.give_back(slot)
         else:
             # Cancelled, it may run on the server still.
@@ -311,14 +310,6 @@ class NetworkBackend:
             # Whether it was done or not, nothing came of it.
             return True
         return at_once and self._driver.is_undone(error)
-
-    def _leaves(self, sql: str) -> Leaves:
-        left = self._known.get(sql)
-        if left is None:
-            left = self._leaves_in_session(sql)
-            if len(sql) <= LONGEST_KEPT:
-                self._known[sql] = left
-        return left
 
     def _pool_now(self) -> Pool[Link]:
         pool = self._pool

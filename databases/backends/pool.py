@@ -10,22 +10,23 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
 import weakref
 from typing import Any, Generic
 
-from databases.backends.slot import LinkT, Slot, free_name
-from databases.backends.sockets import has_news, keep_alive
+from databases.backends.leaving import MENDING, Leaving
+from databases.backends.opening import Opening
+from databases.backends.slot import LinkT, Slot
+from databases.backends.sockets import has_news
 from databases.backends.waiting import Waiter, Waiting
 from databases.exceptions import disconnected
 from databases.holding import Holding
 from databases.home import Home
 from databases.statistics import ConnectionState, Statistics, waiters
-from databases.stopping import CLOSING, Stop
+from databases.stopping import Stop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Coroutine
+    from collections.abc import Awaitable, Callable, Collection
     from collections.abc import Set as AbstractSet
 
     from databases.backends.link import Link
@@ -41,29 +42,15 @@ _LOOKED_AT = 0.01
 """Seconds of idleness after which its socket is looked at: a server that has gone has closed it,
 but the event loop may not have come to notice."""
 
-_MENDING = 5.0
-"""Seconds that a reset, a sign of life or a farewell may take before a connection is dropped."""
-
 _COMMITTING = 2.0
 """Seconds for which a COMMIT may go on although the time of grace is over."""
 
-_LAST = 1.0
-"""Seconds in which what is given up has to let go."""
+_NOBODY: frozenset[asyncio.Task[Any]] = frozenset()
 
 
 async def _answers(link: Link) -> bool:
     await link.ping()
     return True
-
-
-_OPENING = 10.0
-"""Seconds that opening a connection may take at least, although whoever wanted it gives up sooner:
-somebody else will want it."""
-
-_FULL = 1.0
-"""Seconds after which a server that had no room for a connection more is asked again."""
-
-_NOBODY: frozenset[asyncio.Task[Any]] = frozenset()
 
 
 class Pool(Generic[LinkT]):
@@ -86,16 +73,13 @@ class Pool(Generic[LinkT]):
         is_well: Callable[[LinkT], Awaitable[bool]] = _answers,
         name: str = "",
     ) -> None:
-        self._connect = connect
         self._options = options
-        self._is_full = is_full
         self._is_well = is_well
         self._prefix = f"{name}, " if name else ""
         self.home = Home()
         """The event loop that its connections belong to."""
         self.loop = self.home.loop
         self._now = self.loop.time
-        self._slots: set[Slot[LinkT]] = set()
         self._idle: list[Slot[LinkT]] = []
         self._waiting = Waiting(
             options, self.loop, self._not_wanted, self._stuck, self._held, self._holders
@@ -103,16 +87,21 @@ class Pool(Generic[LinkT]):
         if name:
             self._waiting.what += f" to {name}"
         self._queue = self._waiting.queue
-        # Those that are being opened or closed at this moment count too.
-        self._size = 0
+        self._opening = Opening(
+            connect,
+            options,
+            is_full,
+            self._waiting,
+            self._next,
+            self.disconnected,
+            self._prefix,
+        )
+        self._leaving = Leaving(self._opening, self._stays)
+        self._slots = self._opening.slots
         self._pinned = 0
-        self._opening: set[asyncio.Task[Slot[LinkT] | None]] = set()
-        self._mending: set[asyncio.Task[None]] = set()
         self._closed = False
         self._stop: Stop | Forked | None = None
         self._shrinking: asyncio.TimerHandle | None = None
-        # Set while the server has no room for more: when it is asked again.
-        self._growing: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
         """Open the first connections; where one fails, none stays open.
@@ -121,14 +110,12 @@ class Pool(Generic[LinkT]):
         """
         try:
             for _ in range(max(1, self._options.min_size)):
-                self._size += 1
-                slot = await self._opened()
-                if slot is None:
+                if not self._opening.take_place() or (slot := await self._opening.open()) is None:
                     break
                 self._next(slot)
         except asyncio.CancelledError:
             # Whoever connects may have waited long enough.
-            self._in_background(self.close(Stop(0.0)))
+            self._leaving.start(self.close(Stop(0.0)))
             raise
         except BaseException:
             await self.close(Stop(0.0))
@@ -169,16 +156,15 @@ class Pool(Generic[LinkT]):
                     return self._lend(idle, Holding(site, sql), pinned=sql is None)
             if self._closed:
                 raise self.disconnected()
-            if self._size < self._options.max_size and self._may_grow():
-                self._size += 1
-                slot = await self._opened(deadline)
+            if self._opening.take_place():
+                slot = await self._opening.open(deadline)
             else:
                 holding = await self._waiting.wait(site, sql, deadline, again=again)
                 # What is handed over is a connection, or None: the right to open one.
-                slot = holding.future.result() or await self._opened(deadline)
+                slot = holding.future.result() or await self._opening.open(deadline)
             again = True
         if self._closed:
-            self._drop(slot)
+            self._leaving.drop(slot)
             raise self.disconnected()
         return self._lend(slot, holding or Holding(site, sql), pinned=sql is None)
 
@@ -187,7 +173,7 @@ class Pool(Generic[LinkT]):
         if not self._took_back(slot):
             return
         if self._closed or self._now() >= slot.expires:
-            self._drop(slot)
+            self._leaving.drop(slot)
         else:
             self._next(slot)
 
@@ -196,9 +182,9 @@ class Pool(Generic[LinkT]):
         if not self._took_back(slot):
             return
         if self._closed or slot.link.is_closed():
-            self._drop(slot)
+            self._leaving.drop(slot)
         else:
-            self._in_background(self._reset(slot))
+            self._leaving.reset(slot)
 
     def give_back_to_task(self, slot: Slot[LinkT]) -> None:
         """Take a connection back on which a task may go on, although its session is not as new."""
@@ -212,7 +198,7 @@ class Pool(Generic[LinkT]):
     def drop(self, slot: Slot[LinkT]) -> None:
         """Take a connection back that is not to be lent again."""
         if self._took_back(slot):
-            self._drop(slot)
+            self._leaving.drop(slot)
 
     def distrust(self) -> None:
         """Look at each idle connection before it is lent again: the server may have gone."""
@@ -226,7 +212,7 @@ class Pool(Generic[LinkT]):
         self._stop_watching()
         try:
             while self._idle:
-                self._drop(self._idle.pop())
+                self._leaving.drop(self._idle.pop())
             await stop.wait_while(lambda: any(map(stop.has_time, self._held())))
             for slot in list(self._slots):
                 if not slot.is_committing:
@@ -234,7 +220,7 @@ class Pool(Generic[LinkT]):
             await stop.wait_while(self._is_committing, _COMMITTING)
             for slot in list(self._slots):
                 self.drop(slot)
-            await self._left_behind()
+            await self._leaving.finish()
         except BaseException:
             # The event loop ends.
             self.terminate()
@@ -242,19 +228,6 @@ class Pool(Generic[LinkT]):
 
     def _is_committing(self) -> bool:
         return any(slot.is_committing for slot in self._slots)
-
-    async def _left_behind(self) -> None:
-        """Wait until all is closed; what takes too long is given up."""
-        this, give_up = asyncio.current_task(), self._now() + CLOSING
-        while tasks := {*self._opening, *self._mending} - {this}:
-            left = give_up - self._now()
-            if left <= 0:
-                # Cancelled at once, what is being opened could leave a session on the server.
-                for task in tasks:
-                    task.cancel()
-            if left <= -_LAST:
-                break
-            await asyncio.wait(tasks, timeout=max(left, _LAST))
 
     def disconnected(self) -> NotConnectedError:
         """The error for what is under way while it is closed."""
@@ -283,14 +256,14 @@ class Pool(Generic[LinkT]):
     def _stop_watching(self) -> None:
         if not self.loop.is_closed():
             self._waiting.close(self.disconnected)
-        for timer in (self._shrinking, self._growing):
-            if timer is not None:
-                timer.cancel()
+        self._opening.close()
+        if self._shrinking is not None:
+            self._shrinking.cancel()
 
     def statistics(self) -> Statistics:
         """Which connections there are, who has them and who waits for one."""
         slots = sorted(self._slots, key=lambda slot: (len(slot.name), slot.name))
-        opening = sum(not task.done() for task in self._opening)
+        opening = sum(not task.done() for task in self._opening.tasks)
         connections = [slot.state() for slot in slots]
         new = ConnectionState(f"{self._prefix}a new connection", "opening")
         connections += [new] * opening
@@ -301,7 +274,7 @@ class Pool(Generic[LinkT]):
     @property
     def busy(self) -> int:
         """How many connections are in use, and how many tasks wait for one."""
-        return self._size - len(self._idle) + len(self._queue)
+        return self._opening.size - len(self._idle) + len(self._queue)
 
     # Lending.
 
@@ -313,91 +286,17 @@ class Pool(Generic[LinkT]):
             self._pinned += 1
         return slot
 
-    def _may_grow(self) -> bool:
-        """Whether who finds none idle, and fewer than there may be, opens one himself."""
-        return not self._queue and (self._growing is None or not self._size)
-
-    async def _opened(self, deadline: float = math.inf) -> Slot[LinkT] | None:
-        """Open a connection that is counted already.
-
-        Whoever wanted it may give up, or have waited long enough: it is opened all the same, and
-        goes to the next one.
-
-        Returns:
-            The connection, or None where one of those that are there has to do.
-        """
-        opening = self.loop.create_task(self._open_one())
-        self._opening.add(opening)
-        opening.add_done_callback(self._opening.discard)
-        # Where nobody shall wait for others a connection may be opened all the same.
-        seconds = deadline - self._now() if self._options.pool_timeout else None
-        try:
-            await asyncio.wait([opening], timeout=seconds)
-        except asyncio.CancelledError:
-            opening.add_done_callback(self._opened_in_vain)
-            raise
-        if not opening.done():
-            opening.add_done_callback(self._opened_in_vain)
-            raise _opens_too_slowly(self._options.pool_timeout)
-        if opening.cancelled():
-            raise self.disconnected()
-        slot = opening.result()
-        if self._closed and slot is not None:
-            self._drop(slot)
-            raise self.disconnected()
-        return slot
-
-    async def _open_one(self) -> Slot[LinkT] | None:
-        limit = max(self._options.pool_timeout, _OPENING)
-        try:
-            async with asyncio.timeout(limit) as within:
-                link = await self._connect()
-        except BaseException as error:
-            if self._size > 1 and self._is_full(error):
-                # Rather one of the others in a while than none.
-                self._size -= 1
-                if self._growing is None:
-                    self._growing = self.loop.call_later(_FULL, self._grow)
-                return None
-            self._uncount()
-            if within.expired():
-                raise _opens_too_slowly(limit) from None
-            raise
-        keep_alive(link.fileno())
-        lifetime = self._options.max_lifetime
-        # Those opened together must not be closed together.
-        expires = self._now() + lifetime * random.uniform(0.9, 1.0)
-        slot = Slot(link, expires, free_name(self._slots, self._prefix))
-        self._slots.add(slot)
-        self._grow()
-        return slot
-
-    def _grow(self) -> None:
-        """Let whoever waits open a connection more: the server may have room for it again."""
-        if self._growing is not None:
-            self._growing.cancel()
-            self._growing = None
-        if self._queue and self._size < self._options.max_size:
-            self._size += 1
-            self._uncount()
-
-    def _opened_in_vain(self, opening: asyncio.Task[Slot[LinkT] | None]) -> None:
-        if not opening.cancelled() and opening.exception() is None:
-            slot = opening.result()
-            if slot is not None:
-                self._next(slot)
-
     async def _is_fit(self, slot: Slot[LinkT]) -> bool:
         """Whether an idle connection can be lent to the present task; it is gone where not."""
         link, idle = slot.link, self._now() - slot.idle_since
         others = slot.tenant is not None and slot.tenant() is not asyncio.current_task()
         if self._now() > slot.expires:
-            self._drop(slot)
+            self._leaving.drop(slot)
             return False
         fit = not (link.is_closed() or (idle > _LOOKED_AT and has_news(link.fileno())))
         if fit and (idle > _TRUSTED or others):
             try:
-                async with asyncio.timeout(min(_MENDING, self._options.pool_timeout or _MENDING)):
+                async with asyncio.timeout(min(MENDING, self._options.pool_timeout or MENDING)):
                     if others:
                         await link.reset()
                         slot.tenant = None
@@ -409,23 +308,17 @@ class Pool(Generic[LinkT]):
             except Exception:
                 fit = False
             except BaseException:
-                self._drop(slot)
+                self._leaving.drop(slot)
                 raise
         if fit and not self._closed:
             return True
-        self._give_up(slot)
+        self._leaving.give_up(slot)
         return False
 
     def _give_up_stale(self) -> None:
         """Give up what has been idle for long: there is no time to ask one after the other."""
         while self._idle and self._now() - self._idle[0].idle_since > _TRUSTED:
-            self._give_up(self._idle.pop(0))
-
-    def _give_up(self, slot: Slot[LinkT]) -> None:
-        # It is not told goodbye, which it may never answer: others wait for its place.
-        self._slots.discard(slot)
-        slot.link.terminate()
-        self._uncount()
+            self._leaving.give_up(self._idle.pop(0))
 
     def _took_back(self, slot: Slot[LinkT]) -> bool:
         """Whether it was lent still: closing the pool takes back what is held."""
@@ -440,17 +333,24 @@ class Pool(Generic[LinkT]):
     def _next(self, slot: Slot[LinkT]) -> None:
         """Hand a connection to whoever waits longest; nobody does: keep it."""
         if self._queue and slot.tenant is not None:
-            self._in_background(self._reset(slot))
+            self._leaving.reset(slot)
             return
         if self._queue and self._waiting.hand(slot):
             return
         if self._closed:
-            self._drop(slot)
+            self._leaving.drop(slot)
             return
         slot.idle_since = self._now()
         self._idle.append(slot)
-        if self._size > self._options.min_size and self._shrinking is None:
+        if self._shrinking is None and self._opening.size > self._options.min_size:
             self._shrinking = self.loop.call_later(self._options.max_idle, self._shrink)
+
+    def _stays(self, slot: Slot[LinkT]) -> bool:
+        """Take a connection back whose session was reset; False where it is of no use."""
+        if self._closed or slot.link.is_closed() or self._now() >= slot.expires:
+            return False
+        self._next(slot)
+        return True
 
     def _shrink(self) -> None:
         """Close connections that are too many and have been idle for too long."""
@@ -459,20 +359,15 @@ class Pool(Generic[LinkT]):
         latest = self._now() - self._options.max_idle
         # Of those that are told goodbye at this moment none is in _slots.
         while idle and len(self._slots) > least and idle[0].idle_since <= latest:
-            self._drop(idle.pop(0))
+            self._leaving.drop(idle.pop(0))
         if idle and len(self._slots) > least:
             due = idle[0].idle_since + self._options.max_idle
             self._shrinking = self.loop.call_at(due, self._shrink)
 
-    def _uncount(self) -> None:
-        """One connection less: whoever waits longest may open another one."""
-        if not self._waiting.hand(None):
-            self._size -= 1
-
     def _not_wanted(self, slot: Slot[LinkT] | None) -> None:
         """Take back what came for somebody in the moment in which he gave up."""
         if slot is None:
-            self._uncount()
+            self._opening.free_place()
         else:
             self._next(slot)
 
@@ -480,7 +375,7 @@ class Pool(Generic[LinkT]):
         self, waiting: Collection[asyncio.Task[Any] | None]
     ) -> AbstractSet[asyncio.Task[Any]]:
         """Where all connections are held by tasks that wait, or await one that does: those."""
-        if self._pinned < self._size:
+        if self._pinned < self._opening.size:
             return _NOBODY
         stuck: set[asyncio.Task[Any]] = set()
         for slot in self._slots:
@@ -496,49 +391,8 @@ class Pool(Generic[LinkT]):
     def _holders(self) -> str:
         held = [str(holding) for holding in self._held()]
         more = f"\nand {len(held) - 10} more" if len(held) > 10 else ""
-        busy = self._size - len(held)
+        busy = self._opening.size - len(held)
         opening = f"\n{busy} more are being opened or reset" if busy else ""
-        full = "\nThe server has no room for more at the moment" if self._growing else ""
+        no_room = "\nThe server has no room for more at the moment"
+        full = no_room if self._opening.has_no_room else ""
         return "Held by " + "\n        ".join(held[:10]) + more + opening + full
-
-    # Taking leave.
-
-    async def _reset(self, slot: Slot[LinkT]) -> None:
-        try:
-            async with asyncio.timeout(_MENDING):
-                await slot.link.reset()
-            slot.tenant = None
-        except Exception:
-            slot.link.terminate()
-        if self._closed or slot.link.is_closed() or self._now() >= slot.expires:
-            self._slots.discard(slot)
-            await self._farewell(slot)
-        else:
-            self._next(slot)
-
-    def _drop(self, slot: Slot[LinkT]) -> None:
-        self._slots.discard(slot)
-        if slot.link.is_closed() or self.loop.is_closed():
-            slot.link.terminate()
-            self._uncount()
-        else:
-            self._in_background(self._farewell(slot))
-
-    async def _farewell(self, slot: Slot[LinkT]) -> None:
-        try:
-            async with asyncio.timeout(_MENDING):
-                await slot.link.close()
-        except Exception:
-            pass  # what cannot be told goodbye is dropped
-        finally:
-            slot.link.terminate()
-            self._uncount()
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self.loop.create_task(work)
-        self._mending.add(task)
-        task.add_done_callback(self._mending.discard)
-
-
-def _opens_too_slowly(seconds: float) -> TimeoutError:
-    return TimeoutError(f"A connection could not be opened within {seconds:g} s")

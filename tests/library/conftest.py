@@ -134,3 +134,17 @@ async def file_database(file_url: str) -> AsyncIterator[Database]:
     async with Database(file_url) as database:
         await database.execute(USERS.format("INTEGER PRIMARY KEY"))
         yield database
+
+
+@pytest.fixture(scope="module")
+def own_postgresql() -> Iterator[PostgreSQL]:
+    """A server to stop, whose connections are soon used up."""
+    with running(lambda: PostgreSQL({"max_connections": "30"})) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def own_mariadb() -> Iterator[MariaDB]:
+    """A server to stop, whose connections are soon used up."""
+    with running(lambda: MariaDB({"max-connections": "30"})) as server:
+        yield server

@@ -208,12 +208,12 @@ class FakeServer:
     def counts(self, pool: Pool[FakeLink]) -> tuple[int, int, int]:
         """How many connections the pool counts, keeps idle, and has lent; all of them its own."""
         assert {slot.link for slot in pool._slots if not slot.link.closed} == set(self.open)
-        assert len(pool._slots) == pool._size
+        assert len(pool._slots) == pool._opening.size
         assert len(set(pool._idle)) == len(pool._idle)
         lent = [slot for slot in pool._slots if slot.lent]
         assert not set(lent) & set(pool._idle)
         assert pool._pinned == sum(slot.pinned for slot in pool._slots)
-        return pool._size, len(pool._idle), len(lent)
+        return pool._opening.size, len(pool._idle), len(lent)
 
 
 class Clock:

@@ -24,9 +24,9 @@ def idle_for(database: Database, seconds: float) -> None:
 async def is_whole(database: Database) -> None:
     """All connections are back, and counted right."""
     pool = pool_of(database)
-    await until(lambda: not pool._mending and not pool._opening)
+    await until(lambda: not pool._leaving.tasks and not pool._opening.tasks)
     assert not any(slot.lent for slot in pool._slots)
-    assert len(pool._idle) == len(pool._slots) == pool._size <= pool._options.max_size
+    assert len(pool._idle) == len(pool._slots) == pool._opening.size <= pool._options.max_size
     assert pool._pinned == 0
     assert not pool._queue
     async with asyncio.timeout(5):

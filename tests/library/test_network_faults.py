@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from databases import Database, exceptions
-from tests.conftest import running
 from tests.library.kinds import NETWORK_ONLY, POSTGRESQL_ONLY, Kind, Network
 from tests.library.places import OnServer, of_driver, until
 from tests.library.pools import (
@@ -26,18 +25,6 @@ from tests.servers.mariadb import MariaDB
 from tests.servers.postgresql import PostgreSQL
 
 UNKNOWN = "whether it was done is not known"
-
-
-@pytest.fixture(scope="module")
-def own_postgresql() -> Iterator[PostgreSQL]:
-    with running(lambda: PostgreSQL({"max_connections": "30"})) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def own_mariadb() -> Iterator[MariaDB]:
-    with running(lambda: MariaDB({"max-connections": "30"})) as server:
-        yield server
 
 
 @pytest.fixture
@@ -175,7 +162,7 @@ async def test_a_server_that_is_down_is_told_to_all_at_once(kind: Kind, own: Any
         queries = [database.fetch_val("SELECT 1") for _ in range(20)]
         for result in await asyncio.gather(*queries, return_exceptions=True):
             assert isinstance(result, exceptions.ConnectionFailureError)
-        assert pool_of(database)._size == 0
+        assert pool_of(database)._opening.size == 0
     await asyncio.to_thread(own.start)
     await is_whole(database)
     await database.disconnect()
@@ -187,8 +174,8 @@ async def test_a_server_with_no_room_for_more_connections_is_shared(kind: Kind, 
     async with Database(of_driver(own.url, kind.scheme), max_size=50) as database:
         await asyncio.gather(*[database.execute(query) for _ in range(50)])
         pool = pool_of(database)
-        await until(lambda: not pool._mending)
-        assert len(pool._idle) == len(pool._slots) == pool._size < 50
+        await until(lambda: not pool._leaving.tasks)
+        assert len(pool._idle) == len(pool._slots) == pool._opening.size < 50
         with pytest.raises(exceptions.OperationalError) as caught:
             # Who has none at all is told.
             await Database(of_driver(own.url, kind.scheme)).connect()

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from databases import Database, exceptions
-from databases.backends import network_connection, pool
-from databases.backends.mysql import driver as mysql
-from databases.backends.postgres import psycopg_connection, psycopg_driver
+from databases.backends import leaving, network_connection, pool
+from databases.backends.mysql import driver as mysql_driver
+from databases.backends.mysql import link as mysql_link
+from databases.backends.postgres import psycopg_connection, psycopg_link
 from tests.library.kinds import NETWORK_ONLY, Kind
 from tests.library.places import until
 from tests.library.pools import idle_for, is_whole, pool_of
@@ -26,12 +27,13 @@ LATEST = LIMIT + 2
 
 UNTIL_GIVEN_UP = (
     (network_connection, "_UNDOING"),
-    (mysql, "_SOON"),
+    (mysql_link, "_SOON"),
     (psycopg_connection, "_SOON"),
-    (pool, "_MENDING"),
-    (mysql, "_KILLING"),
+    (leaving, "MENDING"),
+    (pool, "MENDING"),
+    (mysql_driver, "_KILLING"),
     (psycopg_connection, "STOPPING"),
-    (psycopg_driver, "STOPPING"),
+    (psycopg_link, "STOPPING"),
 )
 """For how long the library goes on with what is no use any more."""
 

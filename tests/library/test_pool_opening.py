@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from databases import Database, exceptions
-from databases.backends import pool as pool_module
+from databases.backends import opening as opening_module
 from databases.backends.sockets import keep_alive
 from databases.stopping import Stop
 from tests.library.fake_links import Clock, FakeServer, Full, here, lent, opened, settled
@@ -51,10 +51,10 @@ async def test_opening_is_given_up_in_the_end(fake: FakeServer, clock: Clock) ->
     assert isinstance(tasks[0].exception(), TimeoutError)
     assert isinstance(tasks[1].exception(), exceptions.PoolTimeout)
     assert "1 more are being opened or reset" in str(tasks[1].exception())
-    assert pool._size == 2
+    assert pool._opening.size == 2
     await clock.forward(7.0)
     assert fake.counts(pool) == (1, 0, 1)
-    assert not pool._opening
+    assert not pool._opening.tasks
     pool.give_back(first)
     assert isinstance(tasks[2].exception(), exceptions.PoolTimeout)
 
@@ -230,7 +230,7 @@ async def test_closing_ends_waiting_for_room(fake: FakeServer) -> None:
     await settled()
     await pool.close(Stop(0.0))
     assert isinstance(task.exception(), exceptions.NotConnectedError)
-    assert pool._growing is None or pool._growing.cancelled()
+    assert pool._opening._growing is None or pool._opening._growing.cancelled()
 
 
 # On real servers.
@@ -284,7 +284,7 @@ def silence() -> Iterator[int]:
 async def test_a_server_that_says_nothing_is_an_error_with_its_address(
     kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool_module, "_OPENING", 0.1)
+    monkeypatch.setattr(opening_module, "_OPENING", 0.1)
     with silence() as port:
         url = f"{kind.scheme}://ada:secret@127.0.0.1:{port}/nothing"
         async with asyncio.timeout(10):

@@ -200,7 +200,7 @@ async def test_a_server_that_only_hangs_up_is_not_tried_for_ever(fake: FakeServe
         link.terminate()
         return link
 
-    backend._pool._connect = closed  # type: ignore[union-attr]
+    backend._pool._opening._connect = closed  # type: ignore[union-attr]
     fake.links[0].closed = True
     with pytest.raises(Gone):
         await run(backend, SELECT)

@@ -113,7 +113,7 @@ class Storm:
         backend = self.backend
         pool: Any = backend._pool
         await settled()
-        while tasks := {*pool._mending, *pool._opening}:
+        while tasks := {*pool._leaving.tasks, *pool._opening.tasks}:
             await asyncio.wait(tasks)
             await settled()
         assert not pool._queue

@@ -97,7 +97,7 @@ async def test_all_cancelled_at_the_moment_of_handing_over_leave_it_idle(fake: F
         task.cancel()
     await settled()
     assert fake.counts(pool) == (1, 1, 0)
-    assert pool.ready(here(), "SELECT 1") is slot
+    assert await pool.acquire(here(), "SELECT 1") is slot
 
 
 async def test_one_cancelled_who_was_handed_the_right_to_open_one_passes_that_on(

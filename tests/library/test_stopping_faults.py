@@ -15,7 +15,6 @@ from collections.abc import Iterator
 import pytest
 
 from databases import Database, exceptions
-from tests.conftest import running
 from tests.library.kinds import (
     CONCURRENT,
     MARIADB_ONLY,
@@ -99,18 +98,6 @@ async def test_a_commit_that_another_process_keeps_out_is_given_up(file_url: str
 # A server that does not answer.
 
 
-@pytest.fixture(scope="module")
-def own_postgresql() -> Iterator[PostgreSQL]:
-    with running(PostgreSQL) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def own_mariadb() -> Iterator[MariaDB]:
-    with running(MariaDB) as server:
-        yield server
-
-
 @contextlib.contextmanager
 def frozen(server: Server) -> Iterator[None]:
     """Neither it nor a process of its own does anything."""
@@ -164,7 +151,7 @@ async def hangs_nobody(kind: Network, server: PostgreSQL | MariaDB) -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """To keep the tests short."""
-    for name in ("pool.CLOSING", "pool._MENDING", "mysql.driver._KILLING"):
+    for name in ("leaving.CLOSING", "leaving.MENDING", "mysql.driver._KILLING"):
         monkeypatch.setattr(f"databases.backends.{name}", 1.0)
 
 

@@ -7,7 +7,6 @@ import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
 
 from tests.servers.mariadb import MariaDB
 from tests.servers.processes import (
@@ -18,7 +17,7 @@ from tests.servers.processes import (
     give_away,
     run,
 )
-from tests.servers.server import Server
+from tests.servers.server import Running, Server
 
 PROVIDERS = ("/usr/lib/galera/libgalera_smm.so", "/usr/lib64/galera-4/libgalera_smm.so")
 
@@ -127,7 +126,7 @@ class GaleraNode(MariaDB):
         self.execute("SET wsrep_sync_wait = 1; SELECT count(*) FROM mysql.db")
 
 
-class Galera:
+class Galera(Running):
     """Three nodes on loopback that have the same data, and each of which takes writes.
 
     They know each other when started, which takes about ten seconds. Like the single server they
@@ -206,14 +205,3 @@ class Galera:
         with contextlib.ExitStack() as closing:
             for node in self.nodes:
                 closing.callback(node.close)
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -11,7 +11,7 @@ import time
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from tests.servers.postgresql import PostgreSQL
 from tests.servers.processes import (
@@ -21,7 +21,7 @@ from tests.servers.processes import (
     free_port,
     give_away,
 )
-from tests.servers.server import Server
+from tests.servers.server import Running, Server
 
 _ROOT = Path(__file__).parents[2]
 _TRUSTED = {"username": "postgres"}
@@ -145,7 +145,7 @@ class PatroniNode(Server):
         super().close()
 
 
-class Patroni:
+class Patroni(Running):
     """Three servers and their store. Which of them is the primary they decide by themselves."""
 
     def __init__(self) -> None:
@@ -189,17 +189,6 @@ class Patroni:
     def close(self) -> None:
         for server in [*self.nodes, self.etcd]:
             server.close()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _python() -> str:

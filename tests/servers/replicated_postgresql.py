@@ -6,10 +6,10 @@ import shutil
 import signal
 import time
 from pathlib import Path
-from typing import Self
 
 from tests.servers.postgresql import PostgreSQL
 from tests.servers.processes import PATIENCE, give_away, run
+from tests.servers.server import Running
 
 _SETTINGS = {
     "wal_level": "replica",
@@ -91,7 +91,7 @@ class Node(PostgreSQL):
         self.source = None
 
 
-class ReplicatedPostgreSQL:
+class ReplicatedPostgreSQL(Running):
     """A primary and its replicas, each on a port of its own.
 
     A commit waits until one of the replicas has it. What was acknowledged is therefore never lost
@@ -166,17 +166,6 @@ class ReplicatedPostgreSQL:
     def close(self) -> None:
         for node in self.nodes:
             node.close()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _touched(path: Path) -> Path:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
@@ -33,7 +34,30 @@ class PortTaken(Exception):
     """Somebody else took a server's port before the server could."""
 
 
-class Server:
+class Running(ABC):
+    """What runs as long as a ``with`` block."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start it, and wait until it is ready."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop it and remove its data."""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Server(Running):
     """A server with a folder and a port of its own. Its data stay until it is closed."""
 
     name: ClassVar[str]
@@ -136,14 +160,3 @@ class Server:
             self.stop("immediate")
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import aiomysql
 from pymysql.err import MySQLError, OperationalError
 
-from databases.backends.mysql.driver import MySQLDriver, MySQLLink
+from databases.backends.mysql.driver import MySQLDriver
+from databases.backends.mysql.link import MySQLLink
 from databases.backends.sockets import read_less_at_once
 
 if TYPE_CHECKING:

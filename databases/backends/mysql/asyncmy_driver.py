@@ -9,7 +9,8 @@ from asyncmy.cursors import SSCursor
 from asyncmy.errors import MySQLError, OperationalError
 
 from databases.backends.mysql import faults
-from databases.backends.mysql.driver import MySQLDriver, MySQLLink, RolledBack
+from databases.backends.mysql.driver import MySQLDriver
+from databases.backends.mysql.link import MySQLLink, RolledBack
 
 if TYPE_CHECKING:
     from databases.backends.mysql.options import MySQLOptions

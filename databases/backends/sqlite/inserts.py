@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sqlite3
 
-from databases.statements import LONGEST_KEPT, Kept
+from databases.statements import LONGEST_KEPT, Kept, Told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,17 +39,12 @@ class EngineConnection(sqlite3.Connection):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._upserts: Kept[str, bool] = Kept(500)
+        self._upserts = Told(_upserts, 500)
         self._makes_ids: Kept[str, bool] = Kept(500)
 
     def insert(self, sql: str, arguments: Sequence[Any]) -> int:
         """Run an INSERT; return the id of the last row that it made, or else its row count."""
-        upserts = self._upserts.get(sql)
-        if upserts is None:
-            upserts = bool(_UPSERT.search(sql) and not _COUNTERS.search(sql))
-            if len(sql) <= LONGEST_KEPT:
-                self._upserts[sql] = upserts
-        if upserts:
+        if self._upserts[sql]:
             return self._upsert(sql, arguments)
         # First: where another process is in the way of anything here, all of it is done again.
         has_row_ids = self._has_row_ids(sql)
@@ -106,3 +101,8 @@ class EngineConnection(sqlite3.Connection):
         if not tables:
             return None
         return any(kind != "view" and not without for kind, without in tables)
+
+
+def _upserts(sql: str) -> bool:
+    """Whether an INSERT may update a row in place of making one."""
+    return bool(_UPSERT.search(sql) and not _COUNTERS.search(sql))
