@@ -255,6 +255,9 @@ class Pool(Generic[LinkT]):
             if left <= -_LAST:
                 break
             await asyncio.wait(tasks, timeout=max(left, _LAST))
+        for slot in self._slots:
+            # It was asked for a sign of life: whoever waits for that shall wait no longer.
+            slot.link.terminate()
 
     def disconnected(self) -> NotConnectedError:
         """The error for what is under way while it is closed."""
@@ -510,6 +513,10 @@ class Pool(Generic[LinkT]):
             slot.tenant = None
         except Exception:
             slot.link.terminate()
+        except BaseException:
+            # Whoever cancels all tasks that there are, cancels this one.
+            self._give_up(slot)
+            raise
         if self._closed or slot.link.is_closed() or self._now() >= slot.expires:
             self._slots.discard(slot)
             await self._farewell(slot)

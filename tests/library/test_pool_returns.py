@@ -423,3 +423,34 @@ async def test_what_nobody_refers_to_any_more_is_closed(fake: FakeServer) -> Non
     del backend
     gc.collect()
     assert not fake.open
+
+
+async def test_a_reset_that_is_cancelled_with_all_tasks_gives_its_place_free(
+    fake: FakeServer,
+) -> None:
+    backend = await connected(fake, max_size=1)
+    fake.gates["reset"] = asyncio.Event()
+    await run(backend, SET)
+    await settled()
+    (resetting,) = [task for task in asyncio.all_tasks() if "_reset" in repr(task.get_coro())]
+    resetting.cancel()
+    await settled()
+    async with asyncio.timeout(5):
+        assert await run(backend, SELECT) == 2
+    assert [link.number for link in fake.open] == [2]
+
+
+async def test_closing_does_not_leave_one_behind_that_is_asked_for_a_sign_of_life(
+    fake: FakeServer, clock: Clock
+) -> None:
+    pool = await opened(fake, max_size=1)
+    clock.ahead(10)
+    fake.gates["ping"] = asyncio.Event()
+    asking = asyncio.create_task(pool.acquire(here(), SELECT))
+    await settled()
+    await pool.close(Stop(1.0))
+    assert fake.open == []
+    fake.gates["ping"].set()
+    with pytest.raises(exceptions.NotConnectedError):
+        await asking
+    assert fake.counts(pool) == (0, 0, 0)
