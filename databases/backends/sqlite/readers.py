@@ -95,7 +95,7 @@ class Readers:
     @property
     def is_busy(self) -> bool:
         """Whether somebody waits for a read still."""
-        return any(not future.get_loop().is_closed() for future in self.asked)
+        return any(not future.get_loop().is_closed() for future in list(self.asked))
 
     @property
     def is_idle(self) -> bool:
