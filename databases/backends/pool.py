@@ -12,6 +12,7 @@ import asyncio
 import math
 import random
 import weakref
+from functools import partial
 from typing import Any, Generic
 
 from databases.backends.slot import LinkT, Slot, free_name
@@ -198,7 +199,7 @@ class Pool(Generic[LinkT]):
         if self._closed or slot.link.is_closed():
             self._drop(slot)
         else:
-            self._in_background(self._reset(slot))
+            self._mend(slot, self._reset(slot))
 
     def give_back_to_task(self, slot: Slot[LinkT]) -> None:
         """Take a connection back on which a task may go on, although its session is not as new."""
@@ -331,7 +332,7 @@ class Pool(Generic[LinkT]):
         """
         opening = self.loop.create_task(self._open_one())
         self._opening.add(opening)
-        opening.add_done_callback(self._opening.discard)
+        opening.add_done_callback(self._opening_ended)
         # Where nobody shall wait for others a connection may be opened all the same.
         seconds = deadline - self._now() if self._options.pool_timeout else None
         try:
@@ -355,7 +356,7 @@ class Pool(Generic[LinkT]):
         try:
             async with asyncio.timeout(limit) as within:
                 link = await self._connect()
-        except BaseException as error:
+        except Exception as error:
             if self._size > 1 and self._is_full(error):
                 # Rather one of the others in a while than none.
                 self._size -= 1
@@ -382,6 +383,11 @@ class Pool(Generic[LinkT]):
             self._growing = None
         if self._queue and self._size < self._options.max_size:
             self._size += 1
+            self._uncount()
+
+    def _opening_ended(self, opening: asyncio.Task[Slot[LinkT] | None]) -> None:
+        self._opening.discard(opening)
+        if opening.cancelled():
             self._uncount()
 
     def _opened_in_vain(self, opening: asyncio.Task[Slot[LinkT] | None]) -> None:
@@ -443,7 +449,7 @@ class Pool(Generic[LinkT]):
     def _next(self, slot: Slot[LinkT]) -> None:
         """Hand a connection to whoever waits longest; nobody does: keep it."""
         if self._queue and slot.tenant is not None:
-            self._in_background(self._reset(slot))
+            self._mend(slot, self._reset(slot))
             return
         if self._queue and self._waiting.hand(slot):
             return
@@ -513,15 +519,16 @@ class Pool(Generic[LinkT]):
             slot.tenant = None
         except Exception:
             slot.link.terminate()
-        except BaseException:
-            # Whoever cancels all tasks that there are, cancels this one.
-            self._give_up(slot)
-            raise
         if self._closed or slot.link.is_closed() or self._now() >= slot.expires:
             self._slots.discard(slot)
             await self._farewell(slot)
         else:
             self._next(slot)
+
+    def _mended(self, mending: asyncio.Task[None], slot: Slot[LinkT]) -> None:
+        # Whoever cancels all tasks that there are cancels this one too, maybe before it begins.
+        if mending.cancelled():
+            self._give_up(slot)
 
     def _drop(self, slot: Slot[LinkT]) -> None:
         self._slots.discard(slot)
@@ -529,7 +536,7 @@ class Pool(Generic[LinkT]):
             slot.link.terminate()
             self._uncount()
         else:
-            self._in_background(self._farewell(slot))
+            self._mend(slot, self._farewell(slot))
 
     async def _farewell(self, slot: Slot[LinkT]) -> None:
         try:
@@ -537,14 +544,17 @@ class Pool(Generic[LinkT]):
                 await slot.link.close()
         except Exception:
             pass  # what cannot be told goodbye is dropped
-        finally:
-            slot.link.terminate()
-            self._uncount()
+        slot.link.terminate()
+        self._uncount()
 
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+    def _mend(self, slot: Slot[LinkT], work: Coroutine[Any, Any, None]) -> None:
+        self._in_background(work).add_done_callback(partial(self._mended, slot=slot))
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self.loop.create_task(work)
         self._mending.add(task)
         task.add_done_callback(self._mending.discard)
+        return task
 
 
 def _opens_too_slowly(seconds: float) -> TimeoutError:

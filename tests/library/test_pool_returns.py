@@ -425,19 +425,34 @@ async def test_what_nobody_refers_to_any_more_is_closed(fake: FakeServer) -> Non
     assert not fake.open
 
 
-async def test_a_reset_that_is_cancelled_with_all_tasks_gives_its_place_free(
-    fake: FakeServer,
+@pytest.mark.parametrize("begun", [True, False])
+@pytest.mark.parametrize("what", ["reset", "close", "connect"])
+async def test_what_is_cancelled_with_all_tasks_gives_its_place_free(
+    fake: FakeServer, what: str, begun: bool
 ) -> None:
-    backend = await connected(fake, max_size=1)
-    fake.gates["reset"] = asyncio.Event()
-    await run(backend, SET)
+    pool = await opened(fake, max_size=1)
+    (slot,) = await lent(pool, 1)
+    fake.gates[what] = asyncio.Event()
+    if what == "reset":
+        pool.give_back_used(slot)
+    else:
+        pool.drop(slot)
+    if what == "connect":
+        await settled()
+        opening = asyncio.create_task(pool.acquire(here()))
+        await asyncio.sleep(0)
+    await settled(20 if begun else 0)
+    for task in asyncio.all_tasks():
+        if "Pool." in repr(task.get_coro()):
+            task.cancel()
+    del fake.gates[what]
     await settled()
-    (resetting,) = [task for task in asyncio.all_tasks() if "_reset" in repr(task.get_coro())]
-    resetting.cancel()
-    await settled()
+    if what == "connect":
+        assert opening.cancelled()
+    assert fake.counts(pool) == (0, 0, 0)
+    assert fake.open == []
     async with asyncio.timeout(5):
-        assert await run(backend, SELECT) == 2
-    assert [link.number for link in fake.open] == [2]
+        pool.give_back(await pool.acquire(here()))
 
 
 async def test_closing_does_not_leave_one_behind_that_is_asked_for_a_sign_of_life(
