@@ -103,11 +103,15 @@ class Engine:
 
         self._last_connect = None
         self._home, self._is_forked = Home(), False
-        if self._backend is None:
-            self._backend = self._make()
-            self.compiler = Compiler(self._backend.dialect)
-        with self._told("CONNECT", site, "not connected", "connected"):
-            await self._backend.connect()
+        try:
+            if self._backend is None:
+                self._backend = self._make()
+                self.compiler = Compiler(self._backend.dialect)
+            with self._told("CONNECT", site, "not connected", "connected"):
+                await self._backend.connect()
+        except BaseException:
+            self._home = None
+            raise
         self.connected = self._backend
         self._watch()
 
@@ -119,6 +123,8 @@ class Engine:
         """
         if self._home is not None:
             self._home.check()
+        if self.stopping is not None and self.stopping.is_abandoned:
+            self.stopping = self._backend = None
 
     def stop(
         self,
@@ -156,7 +162,8 @@ class Engine:
                 finally:
                     await self._backend.disconnect(stop)
         finally:
-            self.stopping = self._home = None
+            if self.stopping is stop:
+                self.stopping = self._home = None
 
     def _forked(self) -> object:
         """In a child process: it is connected in the parent, and not here."""

@@ -38,8 +38,10 @@ class SharedConnection(Connection):
     def __init__(self, engine: Engine, site: CallSite) -> None:
         super().__init__(engine, site)
         self._ground = Transaction(lambda: self, site, True, {}, ground=True)
-        # Who does something on it; the first is the ground.
+        # Who is in a block of it; the first is the ground.
         self._inside: list[Holding] = []
+        # Whose statement runs on it, or who iterates: that may end after the block around it.
+        self._working: list[Holding] = []
 
     async def start(self) -> None:
         """Acquire it, and begin the transaction in which all others lie."""
@@ -81,7 +83,7 @@ class SharedConnection(Connection):
 
     def _includes_this_task(self) -> bool:
         task = asyncio.current_task()
-        return any(holding.task is task for holding in self._inside[1:]) or any(
+        return any(holding.task is task for holding in self._busy()) or any(
             transaction.includes_this_task() for transaction in self.transactions.open[1:]
         )
 
@@ -105,17 +107,20 @@ class SharedConnection(Connection):
     def at_work(self, site: CallSite) -> Iterator[None]:
         """Within the block, the present task is known to do something on it."""
         holding = Holding(site)
-        self._inside.append(holding)
+        self._working.append(holding)
         try:
             yield
         finally:
-            self._inside.remove(holding)
+            self._working.remove(holding)
+
+    def _busy(self) -> list[Holding]:
+        return [*self._inside[1:], *self._working]
 
     async def end(self, stop: Stop) -> None:
         """Roll everything back once whoever is at work has had his time, and release it."""
 
         def is_busy() -> bool:
-            return any(map(stop.has_time, self._inside[1:]))
+            return any(map(stop.has_time, self._busy()))
 
         try:
             await stop.wait_while(is_busy)

@@ -51,6 +51,11 @@ class Stop:
         """Whether the present task is the one that brings the end."""
         return self._ending is asyncio.current_task()
 
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether its event loop has ended before it came, and another one runs now."""
+        return self.loop is not asyncio.get_running_loop() and not self.loop.is_running()
+
     async def join(self, grace: float) -> None:
         """Wait for the end, which comes after ``grace`` seconds more at the latest."""
         assert self._ending is not None

@@ -6,6 +6,7 @@ Both ask the server, while nobody waits for the answer.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any, Generic
 
 from databases.backends.slot import LinkT, Slot
@@ -41,7 +42,7 @@ class Leaving(Generic[LinkT]):
 
     def reset(self, slot: Slot[LinkT]) -> None:
         """Make a session as good as new; where that does not work, the connection leaves."""
-        self.start(self._reset(slot))
+        self._ask(slot, self._reset(slot))
 
     def drop(self, slot: Slot[LinkT]) -> None:
         """Take leave of a connection; its place is free once the server has answered."""
@@ -49,7 +50,7 @@ class Leaving(Generic[LinkT]):
             self.give_up(slot)
         else:
             self._opening.slots.discard(slot)
-            self.start(self._farewell(slot))
+            self._ask(slot, self._farewell(slot))
 
     def give_up(self, slot: Slot[LinkT]) -> None:
         """Close a connection without a word, which might never be answered."""
@@ -57,11 +58,12 @@ class Leaving(Generic[LinkT]):
         slot.link.terminate()
         self._opening.free_place()
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start something that nobody waits for."""
         task = self._loop.create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+        return task
 
     async def finish(self) -> None:
         """Wait until nothing is being opened or closed; what takes too long is given up."""
@@ -75,6 +77,17 @@ class Leaving(Generic[LinkT]):
             if left <= -_LAST:
                 break
             await asyncio.wait(tasks, timeout=max(left, _LAST))
+        for slot in self._opening.slots:
+            # It was asked for a sign of life: whoever waits for that shall wait no longer.
+            slot.link.terminate()
+
+    def _ask(self, slot: Slot[LinkT], work: Coroutine[Any, Any, None]) -> None:
+        self.start(work).add_done_callback(partial(self._asked, slot=slot))
+
+    def _asked(self, asking: asyncio.Task[None], slot: Slot[LinkT]) -> None:
+        # Whoever cancels all tasks that there are cancels this one too, maybe before it begins.
+        if asking.cancelled():
+            self.give_up(slot)
 
     async def _reset(self, slot: Slot[LinkT]) -> None:
         try:
@@ -93,6 +106,5 @@ class Leaving(Generic[LinkT]):
                 await slot.link.close()
         except Exception:
             pass  # what cannot be told goodbye is dropped
-        finally:
-            slot.link.terminate()
-            self._opening.free_place()
+        slot.link.terminate()
+        self._opening.free_place()

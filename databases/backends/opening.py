@@ -99,7 +99,7 @@ class Opening(Generic[LinkT]):
         """
         opening = self._loop.create_task(self._open())
         self.tasks.add(opening)
-        opening.add_done_callback(self.tasks.discard)
+        opening.add_done_callback(self._ended)
         # Where nobody shall wait for others a connection may be opened all the same.
         seconds = deadline - self._loop.time() if self._options.pool_timeout else None
         try:
@@ -119,7 +119,7 @@ class Opening(Generic[LinkT]):
         try:
             async with asyncio.timeout(limit) as within:
                 link = await self._connect()
-        except BaseException as error:
+        except Exception as error:
             if self.size > 1 and self._is_full(error):
                 # Rather one of the others in a while than none.
                 self.size -= 1
@@ -146,6 +146,12 @@ class Opening(Generic[LinkT]):
             self._growing = None
         if self._waiting.queue and self.size < self._options.max_size:
             self.size += 1
+            self.free_place()
+
+    def _ended(self, opening: asyncio.Task[Slot[LinkT] | None]) -> None:
+        self.tasks.discard(opening)
+        # Whoever cancels all tasks that there are cancels this one too, maybe before it begins.
+        if opening.cancelled():
             self.free_place()
 
     def _opened_in_vain(self, opening: asyncio.Task[Slot[LinkT] | None]) -> None:

@@ -45,19 +45,25 @@ def keep_alive(descriptor: int) -> None:
     except OSError:
         return  # it is no socket
     try:
-        if connection.family not in (socket.AF_INET, socket.AF_INET6):
-            return
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        with socket.socket(connection.family) as untouched:
-            for name, value in _KEPT_ALIVE.items():
-                option = getattr(socket, name, None)
-                if option is None:
-                    continue
-                usual = untouched.getsockopt(socket.IPPROTO_TCP, option)
-                if connection.getsockopt(socket.IPPROTO_TCP, option) == usual:
-                    connection.setsockopt(socket.IPPROTO_TCP, option, value)
+        _keep_alive(connection)
+    except OSError:
+        pass  # there is no descriptor left for one that is untouched, or it was closed already
     finally:
         connection.detach()
+
+
+def _keep_alive(connection: socket.socket) -> None:
+    if connection.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    with socket.socket(connection.family) as untouched:
+        for name, value in _KEPT_ALIVE.items():
+            option = getattr(socket, name, None)
+            if option is None:
+                continue
+            usual = untouched.getsockopt(socket.IPPROTO_TCP, option)
+            if connection.getsockopt(socket.IPPROTO_TCP, option) == usual:
+                connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def has_news(descriptor: int) -> bool:

@@ -160,3 +160,51 @@ async def test_several_event_loops_may_use_sqlite_at_once(
     with Elsewhere() as third:
         await asyncio.gather(elsewhere.run(use()), third.run(use()), use())
     assert await count(database) == 3 * 20 * 20
+
+
+@pytest.mark.parametrize("url", ["sqlite:////nowhere/test.db", "postgresql://127.0.0.1:1/test"])
+async def test_what_could_not_be_connected_belongs_to_no_event_loop(
+    url: str, elsewhere: Elsewhere
+) -> None:
+    database = Database(url)
+    for run in (await_it, elsewhere.run):
+        with pytest.raises(exceptions.OperationalError):
+            await run(call(lambda database: database.connect(), database))
+
+
+def test_a_database_whose_event_loop_stopped_while_it_was_disconnected_goes_on_in_the_next(
+    kind: Kind, url: str
+) -> None:
+    database = Database(url)
+    holding, go = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        async with database.transaction():
+            holding.set()
+            await go.wait()
+
+    async def begin_to_disconnect() -> list[asyncio.Task[Any]]:
+        await database.connect()
+        tasks = [asyncio.create_task(hold())]
+        await holding.wait()
+        tasks.append(asyncio.create_task(await_it(database.disconnect(grace=60))))
+        await asyncio.sleep(0.01)
+        return tasks
+
+    async def use() -> None:
+        async with asyncio.timeout(20):
+            await database.disconnect()
+            async with database:
+                assert await database.fetch_val("SELECT 1") == 1
+        await database.connect()
+
+    async def end(tasks: list[asyncio.Task[Any]]) -> None:
+        go.set()
+        await asyncio.wait(tasks, timeout=20)
+        assert database.is_connected
+
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        left = first.run(begin_to_disconnect())
+        second.run(use())
+        first.run(end(left))
+        second.run(await_it(database.disconnect()))

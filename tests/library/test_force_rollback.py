@@ -152,3 +152,25 @@ async def test_two_tasks_that_connect_at_once_are_both_rolled_back(
     await asyncio.gather(connect_and_write("a"), connect_and_write("b"))
     await database.disconnect()
     assert await count(outside) == 0
+
+
+async def test_an_iteration_may_end_after_the_block_in_which_it_began(
+    kind: Kind, database: Database
+) -> None:
+    over = asyncio.Event()
+
+    async def work() -> None:
+        async with database.connection():
+            rows = database.iterate(kind.series(1000))
+            await anext(rows)
+        await rows.aclose()
+        over.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    async with asyncio.timeout(5):
+        await over.wait()
+    # Nobody is at work any more: there is nothing to wait for.
+    async with asyncio.timeout(30):
+        await database.disconnect(grace=60)
+    task.cancel()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -342,3 +344,24 @@ def test_what_is_no_socket_of_tcp_is_left_alone() -> None:
         assert not one.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         other.send(b"it is open still")
         assert one.recv(100)
+
+
+async def test_where_no_descriptor_is_left_to_look_at_options_it_is_lent_all_the_same(
+    fake: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listening = socket.create_server(("127.0.0.1", 0))
+    made = socket.socket
+
+    def full(*arguments: Any, fileno: int | None = None) -> socket.socket:
+        if fileno is None:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return made(fileno=fileno)
+
+    monkeypatch.setattr(FakeServer, "descriptor", listening.fileno())
+    monkeypatch.setattr("databases.backends.sockets.socket.socket", full)
+    try:
+        pool = await opened(fake, max_size=1)
+        assert fake.counts(pool) == (1, 1, 0)
+        assert listening.fileno() > 0
+    finally:
+        listening.close()

@@ -487,3 +487,49 @@ async def test_several_statements_in_one_text_are_not_run_again_by_themselves(
     breaks(fake, text, Ended())
     with pytest.raises(exceptions.CommitUnknown):
         await run(backend, text)
+
+
+@pytest.mark.parametrize("begun", [True, False])
+@pytest.mark.parametrize("what", ["reset", "close", "connect"])
+async def test_what_is_cancelled_with_all_tasks_gives_its_place_free(
+    fake: FakeServer, what: str, begun: bool
+) -> None:
+    pool = await opened(fake, max_size=1)
+    (slot,) = await lent(pool, 1)
+    fake.gates[what] = asyncio.Event()
+    if what == "reset":
+        pool.give_back_used(slot)
+    else:
+        pool.drop(slot)
+    if what == "connect":
+        await settled()
+        opening = asyncio.create_task(pool.acquire(here()))
+        await asyncio.sleep(0)
+    await settled(20 if begun else 0)
+    for task in asyncio.all_tasks():
+        if any(word in repr(task.get_coro()) for word in ("Pool.", "Opening.", "Leaving.")):
+            task.cancel()
+    del fake.gates[what]
+    await settled()
+    if what == "connect":
+        assert opening.cancelled()
+    assert fake.counts(pool) == (0, 0, 0)
+    assert fake.open == []
+    async with asyncio.timeout(5):
+        pool.give_back(await pool.acquire(here()))
+
+
+async def test_closing_does_not_leave_one_behind_that_is_asked_for_a_sign_of_life(
+    fake: FakeServer, clock: Clock
+) -> None:
+    pool = await opened(fake, max_size=1)
+    clock.ahead(10)
+    fake.gates["ping"] = asyncio.Event()
+    asking = asyncio.create_task(pool.acquire(here(), SELECT))
+    await settled()
+    await pool.close(Stop(1.0))
+    assert fake.open == []
+    fake.gates["ping"].set()
+    with pytest.raises(exceptions.NotConnectedError):
+        await asking
+    assert fake.counts(pool) == (0, 0, 0)
