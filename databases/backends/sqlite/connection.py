@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import weakref
 from functools import partial
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ from databases.backends.sqlite.cursors import SQLiteCursor
 from databases.backends.sqlite.jobs import Kind
 from databases.backends.sqlite.raw import RawConnection
 from databases.backends.transactions import TransactionOptions
-from databases.exceptions import given_back
+from databases.exceptions import NotConnectedError, given_back
 from databases.home import Home
 from databases.operations import sent
 from databases.records import Result
@@ -235,7 +236,9 @@ class SQLiteConnection:
 
     async def rollback(self) -> None:
         """Roll back, if a transaction is open still."""
-        await self._clean_up(await self.thread())
+        # Taken away meanwhile, it is rolled back as well.
+        with contextlib.suppress(NotConnectedError):
+            await self._clean_up(await self.thread())
 
     async def savepoint(self, name: str) -> None:
         """Set a savepoint."""
