@@ -4,9 +4,8 @@
 
 Both instances have the same URL, which names all three servers. Clients add users and read users
 that were added before. Until two seconds after the promotion of a replica they may be answered
-with 503, at any other time never. A 503 has a Retry-After, but where it is not known whether the
-user was added. In the end every user whose adding was answered with 201 must be found, at either
-instance.
+with 503, at any other time never: with a Retry-After, unless nobody knows whether a user was added.
+In the end every user whose adding was answered with 201 must be found, at either instance.
 """
 
 from __future__ import annotations
@@ -105,12 +104,11 @@ class Users:
                     self.broken.append(f"the id {answer.content['id']} was given twice")
                 self.added[answer.content["id"]] = name
                 self._ids.append(answer.content["id"])
+        # Nobody is told to add a user again who may be there.
         in_doubt = answer.status == 503 and "not known" in answer.content["detail"]
         self.in_doubt += in_doubt
-        if answer.status == 503 and ("retry-after" not in answer.headers) is not in_doubt:
-            self.broken.append(
-                "a 503 that does not say when to come again, or does where it may not"
-            )
+        if answer.status == 503 and ("retry-after" in answer.headers) is in_doubt:
+            self.broken.append(f"a 503 {'with' if in_doubt else 'without'} Retry-After: {what}")
         if answer.status not in (expected, 503):
             self.broken.append(f"{what}: {answer.status} {answer.content}")
         self.answers.append((time.monotonic(), answer.status, what))

@@ -3,6 +3,7 @@
 import logging
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from functools import partial
 from http import HTTPStatus
@@ -159,9 +160,32 @@ def _invalid_field(error: dict[str, Any]) -> dict[str, str]:
     return {"in": location, "field": ".".join(map(str, path)), "message": message}
 
 
+class _Sparing:
+    """Has a kind of error logged once a second: there may be thousands, of as many requests."""
+
+    def __init__(self) -> None:
+        self._since_line = 0
+        self._last_line = -math.inf
+
+    def count(self) -> int:
+        """One more; how many there were since the last line, or 0 where no line is due yet."""
+        self._since_line += 1
+        now = time.monotonic()
+        if now < self._last_line + _SECONDS_BETWEEN_LINES:
+            return 0
+        count, self._since_line, self._last_line = self._since_line, 0, now
+        return count
+
+
+_sparing: defaultdict[type[Exception], _Sparing] = defaultdict(_Sparing)
+
+
 async def _unavailable(request: Request, error: Exception) -> Response:
     # The log tells the operator why; the client learns nothing of the inside.
-    logger.error("%s %s: %r", request.method, quote(request.scope["path"]), error)
+    if count := _sparing[type(error)].count():
+        others = f", and {count - 1} more before" if count > 1 else ""
+        what = f"{request.method} {quote(request.scope['path'])}{others}"
+        logger.error("%s: %r", what, error)
     return problem(
         request, 503, "The database cannot be used at the moment. Try again later.", headers=SOON
     )
@@ -177,26 +201,15 @@ async def _in_doubt(request: Request, error: Exception) -> Response:
     )
 
 
-class _Refusals:
-    """Answers requests that are too many. There may be thousands a second: one line for all."""
-
-    def __init__(self) -> None:
-        self._since_line = 0
-        self._last_line = -math.inf
-
-    async def __call__(self, request: Request, error: Overloaded) -> Response:
-        """Say when to come again."""
-        self._since_line += 1
-        now = time.monotonic()
-        if now >= self._last_line + _SECONDS_BETWEEN_LINES:
-            logger.warning("Too many requests, %d more refused: %r", self._since_line, error)
-            self._since_line, self._last_line = 0, now
-        return problem(
-            request,
-            503,
-            "There are more requests than can be served at the moment. Try again later.",
-            headers={"Retry-After": str(max(1, math.ceil(error.retry_after)))},
-        )
+async def _too_many(request: Request, error: Overloaded) -> Response:
+    if count := _sparing[type(error)].count():
+        logger.warning("Too many requests, %d more refused: %r", count, error)
+    return problem(
+        request,
+        503,
+        "There are more requests than can be served at the moment. Try again later.",
+        headers={"Retry-After": str(max(1, math.ceil(error.retry_after)))},
+    )
 
 
 async def _bug(request: Request, error: Exception) -> Response:
@@ -208,7 +221,7 @@ HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, An
     HTTPException: _http_error,
     RequestValidationError: _invalid_request,
     Unavailable: _unavailable,
-    Overloaded: _Refusals(),
+    Overloaded: _too_many,
     InDoubt: _in_doubt,
     Exception: _bug,
 }

@@ -92,7 +92,8 @@ class Waiting:
         # So many may wait without a closer look, which takes a while.
         self._few = min(options.max_size, options.max_waiting or options.max_size)
         self._crowd: float = self._few
-        self._tasks: set[asyncio.Task[Any] | None] = set()
+        # Those who wait, and how often: who awaits a group does so for each that waits in it.
+        self._tasks: dict[asyncio.Task[Any] | None, int] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._said, self._said_at = "", -math.inf
 
@@ -121,10 +122,13 @@ class Waiting:
         future = self._loop.create_future()
         waiter = Waiter(site, sql, task, future, deadline)
         # Who awaits a group of tasks waits for what they wait for.
-        tasks = {task, None if task is None else parent_in_group(task)}
-        self._tasks |= tasks
+        parent = None if task is None else parent_in_group(task)
+        tasks = {task} if parent is None else {task, parent}
+        known = self._tasks
+        for each in tasks:
+            known[each] = known.get(each, 0) + 1
         try:
-            if not tasks.isdisjoint(self._stuck(self._tasks)):
+            if not tasks.isdisjoint(self._stuck(known)):
                 raise self._deadlock(waiter)
             queue[waiter] = None
             if again:
@@ -142,7 +146,10 @@ class Waiting:
             waiter.started()
             return waiter
         finally:
-            self._tasks -= tasks
+            for each in tasks:
+                known[each] -= 1
+                if not known[each]:
+                    del known[each]
 
     def hand(self, something: object) -> bool:
         """Hand something to whoever waits longest; False where nobody waits."""

@@ -10,7 +10,16 @@ import pytest
 
 from databases import Database, exceptions
 from databases.backends.pool import Pool
-from tests.library.fake_links import Clock, FakeLink, FakeServer, here, hold_and, settled
+from tests.library.fake_links import (
+    Clock,
+    FakeLink,
+    FakeServer,
+    here,
+    hold_and,
+    lent,
+    opened,
+    settled,
+)
 from tests.library.kinds import NETWORK_ONLY, Kind
 
 Work = Coroutine[Any, Any, Any]
@@ -235,3 +244,28 @@ async def test_breaking_off_an_iteration_frees_its_connection_at_once(kind: Kind
             async for _ in database.iterate(kind.series(5000)):
                 break
             assert await database.fetch_val("SELECT 1") == 1
+
+
+async def test_a_group_of_tasks_is_awaited_while_one_of_them_waits_still(fake: FakeServer) -> None:
+    pool = await opened(fake, max_size=2)
+    (own,) = await lent(pool, 1)
+    held = asyncio.Event()
+    members: list[asyncio.Task[Any]] = []
+
+    async def parent() -> None:
+        await pool.acquire(here())
+        held.set()
+        async with asyncio.TaskGroup() as group:
+            members.extend(group.create_task(pool.acquire(here())) for _ in range(2))
+
+    waiting = asyncio.create_task(parent())
+    await held.wait()
+    await settled()
+    members[0].cancel()
+    await settled()
+    assert not waiting.done()
+    with pytest.raises(exceptions.PoolDeadlock):
+        async with asyncio.timeout(0.5):
+            await pool.acquire(here())
+    pool.give_back(own)
+    await waiting

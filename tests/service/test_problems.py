@@ -8,7 +8,12 @@ import pytest
 from starlette.responses import Response
 from starlette.testclient import TestClient
 
-from databases.exceptions import CommitUnknown, TooManyRequests
+from databases.exceptions import (
+    CommitUnknown,
+    ConnectionFailureError,
+    PoolTimeout,
+    TooManyRequests,
+)
 from users_service.body_limit import MAX_BODY_SIZE
 
 # Nothing here is a matter of the database.
@@ -140,6 +145,25 @@ def test_of_requests_too_many_the_log_has_one_line_a_second(
     assert lines[-1].getMessage() == (
         "Too many requests, 50 more refused: TooManyRequests('who\\nholds them')"
     )
+
+
+def test_so_it_has_of_requests_that_waited_in_vain_and_of_others_that_fail(
+    client: TestClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic() + 1000
+    monkeypatch.setattr("users_service.problems.time.monotonic", lambda: now)
+    for error in (PoolTimeout("in vain"), ConnectionFailureError("gone")):
+        client.app.state.users = Failing(error)  # type: ignore[attr-defined]
+        for _ in range(50):
+            assert client.get("/users/1").headers["retry-after"] == "1"
+    now += 1.5
+    client.get("/users/1")
+    lines = [each for each in caplog.records if each.name == "users_service.problems"]
+    assert [each.getMessage() for each in lines] == [
+        "GET /users/1: PoolTimeout('in vain')",
+        "GET /users/1: ConnectionFailureError('gone')",
+        "GET /users/1, and 49 more before: ConnectionFailureError('gone')",
+    ]
 
 
 def test_of_what_may_have_been_done_nobody_is_told_to_try_again(client: TestClient) -> None:
