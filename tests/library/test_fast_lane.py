@@ -250,8 +250,12 @@ async def test_a_cursor_that_is_forgotten_does_not_have_the_loop_wait_for_its_th
         counted = asyncio.create_task(connection.fetch_val(long))
         await asyncio.sleep(0.1)
         del cursor
+        await asyncio.sleep(0)
+        before, turns = turns, 0
         await asyncio.sleep(0.2)
+        assert before > 2
         assert turns > 10
+        assert not counted.done()
         counted.cancel()
         counting.cancel()
 
