@@ -23,6 +23,9 @@ def handed_over(database: Database) -> int:
     return given
 
 
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+
+
 async def proved_short(database: Database, sql: str, values: Any) -> None:
     """Run a short read until it is not handed over to a thread any more."""
     for _ in range(5000):
@@ -227,6 +230,34 @@ async def test_begin_never_waits_for_a_lock_in_the_loops_thread(
     counting.cancel()
     other.close()
     assert turns > 10
+
+
+async def test_a_cursor_that_is_forgotten_does_not_have_the_loop_wait_for_its_thread(
+    file_database: Database,
+) -> None:
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0.005)
+
+    async with file_database.connection() as connection:
+        cursor = await connection.raw_connection.execute("SELECT 1")
+        counting = asyncio.create_task(count_turns())
+        long = ENDLESS.replace("FROM n)", "FROM n LIMIT 20000000)")
+        counted = asyncio.create_task(connection.fetch_val(long))
+        await asyncio.sleep(0.1)
+        del cursor
+        await asyncio.sleep(0)
+        before, turns = turns, 0
+        await asyncio.sleep(0.2)
+        assert before > 2
+        assert turns > 10
+        assert not counted.done()
+        counted.cancel()
+        counting.cancel()
 
 
 async def test_a_write_to_a_new_file_is_seen_by_the_next_read(

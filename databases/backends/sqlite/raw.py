@@ -7,8 +7,10 @@ which such code uses is here, and the other methods of ``sqlite3.Connection`` ca
 from __future__ import annotations
 
 import sqlite3
+from functools import partial
 from typing import Any, TypeVar
 
+from databases.backends.sqlite import work
 from databases.backends.sqlite.jobs import Kind
 
 TYPE_CHECKING = False
@@ -105,14 +107,14 @@ class RawConnection:
         def __getattr__(self, name: str) -> Any: ...
 
     def _open(self, function: Callable[[sqlite3.Cursor], sqlite3.Cursor]) -> Opening:
-        def work(connection: sqlite3.Connection) -> sqlite3.Cursor:
+        def open_cursor(connection: sqlite3.Connection) -> sqlite3.Cursor:
             cursor = connection.cursor()
             cursor.row_factory = self.row_factory
             return function(cursor)
 
         async def opened() -> RawCursor:
             thread = await self._thread()
-            return RawCursor(thread, await thread.run(work, Kind.ONCE))
+            return RawCursor(thread, await thread.run(open_cursor, Kind.ONCE))
 
         return Opening(opened)
 
@@ -128,6 +130,10 @@ class RawCursor:
     def __init__(self, thread: ConnectionThread, cursor: sqlite3.Cursor) -> None:
         self._thread = thread
         self._cursor = cursor
+
+    def __del__(self) -> None:
+        # Freed in the event loop's thread, it would have that wait for what its own thread does.
+        self._thread.post(partial(work.close_cursors, cursors=[self._cursor]))
 
     async def _run(self, function: Callable[[object], T]) -> T:
         return await self._thread.run(function, Kind.ONCE)
