@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 import weakref
+from functools import partial
 from typing import Any
 
 from databases.exceptions import shortened
@@ -82,15 +83,17 @@ class _Held:
 
     Args:
         acquired: the step with which that began.
-        timer: ends when it has been held for too long.
+        watch: starts a timer that ends when it has been held for too long.
     """
 
-    def __init__(self, acquired: Step, timer: asyncio.TimerHandle) -> None:
+    def __init__(self, acquired: Step, watch: Callable[[], asyncio.TimerHandle]) -> None:
         self.acquired = acquired
-        self.timer = timer
+        self.timer = watch()
         self.told = False
+        self.on: str | None = None
+        self.began = time.perf_counter()
+        self._watch = watch
         self.does(acquired)
-        self.began = self.since
 
     def does(self, step: Step) -> None:
         """It does something else now.
@@ -98,9 +101,15 @@ class _Held:
         The step itself is not kept: the frames of its error may hold the connection, and would
         never let it go.
         """
-        self.kind, self.sql, self.on = step.kind, step.sql, step.connection
         # Not the time of day, which somebody may set.
         self.since = time.perf_counter()
+        self.kind, self.sql = step.kind, step.sql
+        if self.on is None and step.connection is not None:
+            # Until now it was waited for: SQLite's is taken when a statement needs it.
+            self.on = step.connection
+            if not self.told:
+                self.timer.cancel()
+                self.began, self.timer = self.since, self._watch()
 
 
 class _Log:
@@ -168,9 +177,9 @@ class _Log:
 
     def _acquired(self, step: Step) -> None:
         if self._longest is not None and step.lease is not None and step.error is None:
-            loop = asyncio.get_running_loop()
-            timer = loop.call_later(self._longest, self._still_held, step.lease)
-            self._held[step.lease] = _Held(step, timer)
+            later = asyncio.get_running_loop().call_later
+            watch = partial(later, self._longest, self._still_held, step.lease)
+            self._held[step.lease] = _Held(step, watch)
 
     def _still_held(self, lease: int) -> None:
         held, database = self._held.get(lease), self._database()
