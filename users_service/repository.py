@@ -1,6 +1,9 @@
 """Every query of the service. No other module knows that there is SQL."""
 
+import asyncio
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -9,6 +12,8 @@ from databases.exceptions import CommitUnknown, DatabaseError, IntegrityError, T
 from users_service import names
 from users_service.models import Page, User
 from users_service.tables import users
+
+T = TypeVar("T")
 
 # Put together once: to build a query anew takes longer than SQLite takes to run it.
 _LISTED = sa.select(users.c.id, users.c.name, users.c.created_at)
@@ -27,6 +32,9 @@ _SECONDS_TO_BE_READY = 5
 
 # For who was in another's way, and for most failovers.
 _SECONDS_TO_TRY_AGAIN = 2
+
+# Whoever asked has left by then; a server that is frozen would keep him for ever.
+_SECONDS_TO_ANSWER = 30
 
 
 class NameTaken(Exception):
@@ -58,7 +66,9 @@ class UserRepository:
 
     async def get(self, user_id: int) -> User | None:
         """One user, or None."""
-        row = await self._database.fetch_one(_BY_ID.params(user_id=user_id))
+        row = await self._database.fetch_one(
+            _BY_ID.params(user_id=user_id), timeout=_SECONDS_TO_ANSWER
+        )
         return None if row is None else User.model_validate(row)
 
     async def page(self, *, after: int, limit: int, search: str) -> Page:
@@ -67,7 +77,8 @@ class UserRepository:
         query = _LISTED.where(users.c.id > after).order_by(users.c.id).limit(limit + 1)
         if search:
             query = query.where(users.c.name_key.like(_containing(search), escape="/"))
-        found = [User.model_validate(row) for row in await self._database.fetch_all(query)]
+        rows = await self._database.fetch_all(query, timeout=_SECONDS_TO_ANSWER)
+        found = [User.model_validate(row) for row in rows]
         listed = found[:limit]
         return Page(users=listed, next_after=listed[-1].id if len(found) > limit else None)
 
@@ -78,7 +89,8 @@ class UserRepository:
         created_at = datetime.now(UTC).replace(microsecond=0)
         try:
             user_id = await self._database.execute(
-                users.insert().values(name=name, name_key=names.key(name), created_at=created_at)
+                users.insert().values(name=name, name_key=names.key(name), created_at=created_at),
+                timeout=_SECONDS_TO_ANSWER,
             )
         except IntegrityError as error:
             raise NameTaken from error
@@ -101,7 +113,7 @@ class UserRepository:
                 raise NameTaken from error
             return User.model_validate(row).model_copy(update={"name": name})
 
-        return await self._database.run_in_transaction(rename, retry=_SECONDS_TO_TRY_AGAIN)
+        return await self._in_transaction(rename)
 
     async def delete(self, user_id: int) -> bool:
         """Forget a user; False if there is none."""
@@ -112,7 +124,20 @@ class UserRepository:
             await self._database.execute(users.delete().where(users.c.id == user_id))
             return True
 
-        return await self._database.run_in_transaction(delete, retry=_SECONDS_TO_TRY_AGAIN)
+        return await self._in_transaction(delete)
+
+    async def _in_transaction(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run it as a whole, again where another was in the way, and not for ever."""
+        limit = asyncio.timeout(_SECONDS_TO_ANSWER)
+        try:
+            async with limit:
+                return await self._database.run_in_transaction(
+                    function, retry=_SECONDS_TO_TRY_AGAIN
+                )
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise Unavailable(f"There was no answer in {_SECONDS_TO_ANSWER} s.") from error
 
     async def _why(self) -> str:
         try:

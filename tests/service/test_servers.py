@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from databases import DatabaseURL
 from tests.servers.server import Server
 from tests.service.outside import connect, locked
-from users_service import migrations
+from users_service import migrations, repository
 from users_service.app import create_app
 from users_service.settings import Settings
 
@@ -162,3 +162,24 @@ def test_a_service_with_more_to_do_than_may_wait_says_when_to_come_again(
             assert response.headers["retry-after"] == "1"
         assert [answer.result().status_code for answer in answers] == [201, 201]
         assert len(client.get("/users").json()["users"]) == 2
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_a_service_whose_database_does_not_answer_says_so_in_time(
+    migrated_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository, "_SECONDS_TO_ANSWER", 0.3)
+    with TestClient(create_app(Settings(database_url=migrated_url))) as client:
+        ada = client.post("/users", json={"name": "Ada"}).json()
+        at = f"/users/{ada['id']}"
+        with locked(migrated_url, for_readers=True):
+            for response in (
+                client.get(at),
+                client.get("/users"),
+                client.post("/users", json={"name": "Grace"}),
+                client.patch(at, json={"name": "Countess"}),
+                client.delete(at),
+            ):
+                assert response.status_code == 503
+                assert response.headers["retry-after"] == "1"
+        assert client.get(at).json() == ada
