@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 from databases.exceptions import CommitUnknown, NotConnectedError, combined, disconnected
@@ -33,7 +34,7 @@ class Stop:
 
     def __init__(self, grace: float, site: CallSite | None = None) -> None:
         self.loop = asyncio.get_running_loop()
-        """The event loop in which the database was connected, and ends."""
+        """The event loop in which it was asked for."""
         self._until = self.loop.time() + grace
         self.site = site
         task = asyncio.current_task()
@@ -60,10 +61,18 @@ class Stop:
         waiting = [each for each in (task, parent) if each is not None]
         self._waiting += waiting
         try:
-            await asyncio.shield(self._ending)
+            if self.loop is asyncio.get_running_loop():
+                await asyncio.shield(self._ending)
+            else:
+                await self.wait_while(lambda: not self.has_come, math.inf)
         finally:
             for each in waiting:
                 self._waiting.remove(each)
+
+    @property
+    def has_come(self) -> bool:
+        """Whether it has, or never will: its event loop has ended."""
+        return self._ending is None or self._ending.done() or not self.loop.is_running()
 
     @property
     def left(self) -> float:

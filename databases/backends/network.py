@@ -7,6 +7,7 @@ a connection breaks, and what a user is told about it.
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any, TypeVar
 
 from databases import forking
@@ -88,18 +89,31 @@ class NetworkBackend:
             await pool.open()
         except Exception as error:
             raise adopted(self._driver, error) from error.__cause__
+        if self._pool is not None:
+            # Its event loop ended while it was being closed.
+            self._pool.terminate()
         self._pool = pool
 
     async def disconnect(self, stop: Stop) -> None:
         """Close all connections once what is under way is done, or its time is over."""
-        if self._pool is None:
+        pool = self._pool
+        if pool is None:
             return
-        pool = self._pool_now()
         try:
-            await pool.close(stop)
-            await self._driver.close()
+            if pool.home.is_elsewhere:
+                # It can be closed only there.
+                closing = asyncio.run_coroutine_threadsafe(self._close(pool, stop), pool.loop)
+                await stop.wait_while(
+                    lambda: not closing.done() and pool.home.is_elsewhere, math.inf
+                )
+            else:
+                await self._close(self._pool_now(), stop)
         finally:
             self._pool = None
+
+    async def _close(self, pool: Pool[Link], stop: Stop) -> None:
+        await pool.close(stop)
+        await self._driver.close()
 
     def _get_connection_kwargs(self) -> dict[str, Any]:
         # Tests of programs that used databases 0.9 look at it.

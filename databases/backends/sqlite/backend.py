@@ -106,6 +106,9 @@ class SQLiteBackend:
 
     async def connect(self) -> None:
         """Open the file, creating it where it is missing."""
+        if self._is_open:
+            # An event loop ended while it was being closed.
+            self._end_at_once()
         sqlite_forking.check(self._options)
         sqlite_forking.watch(self)
         forking.watch(self)
@@ -179,11 +182,14 @@ class SQLiteBackend:
 
     def __del__(self) -> None:
         # Never disconnected, and nobody refers to it any more. Its threads do not either.
+        if hasattr(self, "_writer"):
+            self._end_at_once()
+
+    def _end_at_once(self) -> None:
         if self._lane is not None:
             self._lane.close()
-        if hasattr(self, "_writer"):
-            for thread in (self._writer, *self._all_but_writer()):
-                thread.stop()
+        for thread in (self._writer, *self._all_but_writer()):
+            thread.stop()
 
     async def disconnect(self, stop: Stop) -> None:
         """Close all connections once what is under way is done, or its time is over."""
