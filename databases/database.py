@@ -344,11 +344,13 @@ class Database(Queries):
             self._connections.pop(task, None)
 
     async def _end_shared(self, stop: Stop) -> None:
-        if self._shared is not None:
+        shared = self._shared
+        if shared is not None:
             try:
-                await self._shared.end(stop)
+                await shared.end(stop)
             finally:
-                self._shared = None
+                if self._shared is shared:
+                    self._shared = None
 
     def _forked(self) -> object:
         """In a child process: it is connected in the parent, and not here."""

@@ -139,7 +139,8 @@ class Engine:
                 finally:
                     await self._backend.disconnect(stop)
         finally:
-            self.stopping = None
+            if self.stopping is stop:
+                self.stopping = None
 
     async def join(self, stop: Stop, grace: float) -> None:
         """Wait for the end, which comes after ``grace`` seconds more at the latest."""

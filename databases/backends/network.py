@@ -96,20 +96,20 @@ class NetworkBackend:
 
     async def disconnect(self, stop: Stop) -> None:
         """Close all connections once what is under way is done, or its time is over."""
-        pool = self._pool
-        if pool is None:
+        if self._pool is None:
             return
+        home = self._pool.home
+        pool = self._pool if home.is_elsewhere else self._pool_now()
         try:
-            if pool.home.is_elsewhere:
+            if home.is_elsewhere:
                 # It can be closed only there.
-                closing = asyncio.run_coroutine_threadsafe(self._close(pool, stop), pool.loop)
-                await stop.wait_while(
-                    lambda: not closing.done() and pool.home.is_elsewhere, math.inf
-                )
+                closing = asyncio.run_coroutine_threadsafe(self._close(pool, stop), home.loop)
+                await stop.wait_while(lambda: not closing.done() and home.is_elsewhere, math.inf)
             else:
-                await self._close(self._pool_now(), stop)
+                await self._close(pool, stop)
         finally:
-            self._pool = None
+            if self._pool is pool:
+                self._pool = None
 
     async def _close(self, pool: Pool[Link], stop: Stop) -> None:
         await pool.close(stop)

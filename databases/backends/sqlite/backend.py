@@ -199,25 +199,31 @@ class SQLiteBackend:
             # Reads of the lane that wait until the event loop has gone round.
             await asyncio.sleep(0)
             await stop.wait_while(lambda: self._is_at_work(stop))
+        except asyncio.CancelledError:
+            await self._close(stop)
+            raise
+        await self._close(stop)
+
+    async def _close(self, stop: Stop) -> None:
+        self._turns.close()
+        self._held.clear()
+        writer, others = self._writer, self._all_but_writer()
+        self._idle.clear()
+        self._lent.clear()
+        self._ending.clear()
+        lane, self._lane, self._readers = self._lane, None, None
+        for thread in (*others, writer):
+            thread.cut_short(stop)
+        try:
+            await end(others)
         finally:
-            # The event loop may end meanwhile: then the threads end without anybody waiting.
-            self._turns.close()
-            self._held.clear()
-            others = self._all_but_writer()
-            self._idle.clear()
-            self._lent.clear()
-            self._ending.clear()
-            lane, self._lane, self._readers = self._lane, None, None
-            for thread in (*others, self._writer):
-                thread.cut_short(stop)
-            try:
-                await end(others)
-            finally:
-                if lane is not None:
-                    lane.close()
-                # Last, because it takes the write-ahead log into the file and removes it.
-                await end([self._writer])
-                self._is_open = False
+            # Also where the event loop ends meanwhile.
+            if lane is not None:
+                lane.close()
+            # Last, because it takes the write-ahead log into the file and removes it.
+            writer.stop()
+        await end([writer])
+        self._is_open = False
 
     def _is_at_work(self, stop: Stop) -> bool:
         if isinstance(self._turns.holder, SharedTurn):
