@@ -20,6 +20,9 @@ CLOSING = 5.0
 """Seconds after the time of grace in which what was under way has to stop. A server that has not
 answered by then, or a thread, is left behind."""
 
+_LAST = 1.0
+"""Seconds of grace that are left once the event loop ends."""
+
 _LOOK_AGAIN = 0.01
 """Seconds between two looks at what is under way still."""
 
@@ -97,8 +100,14 @@ class Stop:
             at_work: whether somebody is at work.
             more: seconds after that time for which what should not be cut short may go on.
         """
-        while at_work() and (left := self.left + more) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(min(_LOOK_AGAIN, left))
+        while at_work() and (left := self.left + more) > 0:
+            try:
+                await asyncio.sleep(min(_LOOK_AGAIN, left))
+            except asyncio.CancelledError:
+                if not self.is_ending:
+                    raise
+                # The event loop ends, which cancels those at work too: they let go in a moment.
+                self._until = min(self._until, self.loop.time() + _LAST)
 
     def error(self) -> NotConnectedError:
         """The error for what was refused or stopped."""

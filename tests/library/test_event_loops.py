@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -13,7 +12,7 @@ import pytest
 
 from databases import Database, exceptions
 from tests.library.kinds import MEMORY, NETWORK_ONLY, SQLITE_ONLY, Kind
-from tests.library.places import Place, until
+from tests.library.places import until
 from tests.library.pools import is_whole
 from tests.library.users import INSERT, USERS, count
 
@@ -135,38 +134,6 @@ async def test_several_event_loops_may_connect_and_disconnect_at_once(
     await database.connect()
     assert await database.fetch_val("SELECT 1") == 1
     await database.disconnect()
-
-
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # that nobody disconnected
-def test_an_event_loop_may_be_closed_in_the_middle_of_disconnecting(
-    kind: Kind, url: str, place: Place
-) -> None:
-    """Nobody cancels its tasks, as ``asyncio.run()`` does."""
-    database = Database(url)
-    loop = asyncio.new_event_loop()
-
-    async def hold() -> None:
-        async with database.connection() as connection:
-            await connection.fetch_val("SELECT 1")
-            await asyncio.sleep(3600)
-
-    loop.run_until_complete(database.connect())
-    kept = [loop.create_task(hold())]
-    loop.run_until_complete(asyncio.sleep(0.05))
-    kept.append(loop.create_task(await_it(database.disconnect(grace=60))))
-    loop.run_until_complete(asyncio.sleep(0.05))
-    loop.close()
-
-    async def use() -> None:
-        async with asyncio.timeout(10):
-            await database.disconnect()
-            await database.connect()
-            assert await database.fetch_val("SELECT 1") == 1
-            await database.disconnect()
-
-    asyncio.run(use())
-    kept.clear()
-    gc.collect()  # while what it says of the first loop is ignored
 
 
 async def test_a_connection_cannot_be_handed_to_another_event_loop(
