@@ -6,6 +6,7 @@ import contextlib
 import functools
 import math
 import sys
+import threading
 from collections.abc import Mapping
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 
 _GRACE = 5.0
 """Seconds for which disconnect() lets work that is under way finish, unless it is told."""
+
+_LOOK_AGAIN = 0.005
+"""Seconds between two looks whether another task has connected."""
 
 
 class Database(Queries, Transactional):
@@ -123,7 +127,8 @@ class Database(Queries, Transactional):
         self._connections: WeakKeyDictionary[asyncio.Task[Any], Connection] = WeakKeyDictionary()
         # The one connection of everybody under force_rollback.
         self._shared: SharedConnection | None = None
-        self._lock: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
+        self._lock = threading.Lock()
+        self._changed_in: asyncio.AbstractEventLoop | None = None
 
     @property
     def is_connected(self) -> bool:
@@ -306,39 +311,42 @@ class Database(Queries, Transactional):
 
     async def _connect(self, site: CallSite) -> None:
         engine = self._engine
-        if self.is_connected:
+        while True:
+            async with self._changing():
+                stop = engine.stopping
+                if stop is None:
+                    if not self.is_connected:
+                        await self._connect_now(site)
+                    return
+            with contextlib.suppress(Exception):  # it is for who disconnects
+                await engine.join(stop, math.inf)
+
+    async def _connect_now(self, site: CallSite) -> None:
+        # Slow to import, with what it needs.
+        from databases import forking
+
+        engine = self._engine
+        forking.watch(self)
+        try:
+            await engine.connect(site)
+        except DatabaseError as error:
+            explain(error, site)
+            raise
+        if not self._force_rollback:
             return
-        engine.check_home()
-        async with self._changing():
-            if engine.stopping is not None:
-                await engine.stopping.join(math.inf)
-            if self.is_connected:
-                return
-            # Slow to import, with what it needs.
-            from databases import forking
+        # For tests.
+        from databases.shared import SharedConnection
 
-            forking.watch(self)
-            try:
-                await engine.connect(site)
-            except DatabaseError as error:
-                explain(error, site)
-                raise
-            if not self._force_rollback:
-                return
-            # Slow to import, and for tests.
-            from databases.shared import SharedConnection
-
-            shared = SharedConnection(engine, site)
-            try:
-                await shared.start()
-            except BaseException:
-                await engine.stop(site, 0.0).join(0.0)
-                raise
-            self._shared = shared
+        shared = SharedConnection(engine, site)
+        try:
+            await shared.start()
+        except BaseException:
+            await engine.stop(site, 0.0).join(0.0)
+            raise
+        self._shared = shared
 
     async def _disconnect(self, site: CallSite, grace: float = _GRACE) -> None:
         engine = self._engine
-        engine.check_home()
         # A connect() that is under way comes to its end first.
         async with self._changing():
             stop = engine.stopping
@@ -346,7 +354,7 @@ class Database(Queries, Transactional):
                 if not self.is_connected:
                     return
                 stop = engine.stop(site, grace, self._end_shared)
-        await stop.join(grace)
+        await engine.join(stop, grace)
         import asyncio
 
         # Whoever disconnects within blocks of his own begins anew. Others keep what they held: what
@@ -356,28 +364,37 @@ class Database(Queries, Transactional):
             self._connections.pop(task, None)
 
     async def _end_shared(self, stop: Stop) -> None:
-        if self._shared is not None:
+        shared = self._shared
+        if shared is not None:
             try:
-                await self._shared.end(stop)
+                await shared.end(stop)
             finally:
-                self._shared = None
+                if self._shared is shared:
+                    self._shared = None
 
     def _forked(self) -> object:
         """In a child process: it is connected in the parent, and not here."""
         connections = [*self._connections.values(), *([self._shared] if self._shared else [])]
         kept = [connection._forked() for connection in connections]
         self._connections.clear()
-        self._shared = self._lock = None
+        self._shared, self._lock = None, threading.Lock()
         return (connections, kept, self._engine._forked())
 
-    def _changing(self) -> asyncio.Lock:
-        """The lock under which the database is connected and disconnected, in this event loop."""
+    @contextlib.asynccontextmanager
+    async def _changing(self) -> AsyncIterator[None]:
+        """Only one at a time connects, or begins to disconnect, in whatever event loop."""
         import asyncio
 
-        loop = asyncio.get_running_loop()
-        if self._lock is None or self._lock[0] is not loop:
-            self._lock = (loop, asyncio.Lock())
-        return self._lock[1]
+        while not self._lock.acquire(blocking=False):
+            if self._changed_in is not None and not self._changed_in.is_running():
+                self._lock = threading.Lock()  # that event loop has ended in the middle of it
+            else:
+                await asyncio.sleep(_LOOK_AGAIN)
+        lock, self._changed_in = self._lock, asyncio.get_running_loop()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _connection(self, site: CallSite) -> Connection:
         if self._shared is not None:

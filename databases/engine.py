@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from databases.backends.base import Backend
-    from databases.home import Home
     from databases.pending import CallSite, Pending
     from databases.routing import Servers
     from databases.statements import Bound
@@ -51,7 +50,6 @@ class Engine:
         self._last_connect: Pending[None] | None = None
         self._disconnected_at: CallSite | None = None
         self._steps: Steps | None = None
-        self._home: Home | None = None
         # Whether it is connected in another process, from which this one was forked.
         self._is_forked = False
         self.connected: Backend | None = None
@@ -98,33 +96,14 @@ class Engine:
 
     async def connect(self, site: CallSite) -> None:
         """Load the backend, if it is not yet, and connect it."""
-        # Slow to import, as asyncio is.
-        from databases.home import Home
-
-        self._last_connect = None
-        self._home, self._is_forked = Home(), False
-        try:
-            if self._backend is None:
-                self._backend = self._make()
-                self.compiler = Compiler(self._backend.dialect)
-            with self._told("CONNECT", site, "not connected", "connected"):
-                await self._backend.connect()
-        except BaseException:
-            self._home = None
-            raise
+        self._last_connect, self._is_forked = None, False
+        if self._backend is None:
+            self._backend = self._make()
+            self.compiler = Compiler(self._backend.dialect)
+        with self._told("CONNECT", site, "not connected", "connected"):
+            await self._backend.connect()
         self.connected = self._backend
         self._watch()
-
-    def check_home(self) -> None:
-        """Refuse to be connected or disconnected in another event loop while one has it.
-
-        Raises:
-            NotConnectedError: it names both.
-        """
-        if self._home is not None:
-            self._home.check()
-        if self.stopping is not None and self.stopping.is_abandoned:
-            self.stopping = self._backend = None
 
     def stop(
         self,
@@ -163,13 +142,22 @@ class Engine:
                     await self._backend.disconnect(stop)
         finally:
             if self.stopping is stop:
-                self.stopping = self._home = None
+                self.stopping = None
+
+    async def join(self, stop: Stop, grace: float) -> None:
+        """Wait for the end, which comes after ``grace`` seconds more at the latest."""
+        try:
+            await stop.join(grace)
+        finally:
+            # The event loop that was to bring it may have ended before.
+            if stop.has_come and self.stopping is stop:
+                self.stopping = None
 
     def _forked(self) -> object:
         """In a child process: it is connected in the parent, and not here."""
-        kept = (self._backend, self.connected, self.stopping, self._home)
+        kept = (self._backend, self.connected, self.stopping)
         self._is_forked = self.connected is not None or self.stopping is not None
-        self._backend = self.connected = self.stopping = self._home = None
+        self._backend = self.connected = self.stopping = None
         return kept
 
     def _told(self, kind: str, site: CallSite, *states: str) -> AbstractContextManager[object]:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 
 from databases.exceptions import NotConnectedError
+from databases.operations import running_loop
 
 
 class Home:
@@ -17,13 +18,18 @@ class Home:
         self.loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether this one runs, and the caller is in another one."""
+        return self.loop is not running_loop() and self.loop.is_running()
+
     def check(self) -> None:
         """Refuse to be used in another event loop while this one runs.
 
         Raises:
             NotConnectedError: it names the threads of both.
         """
-        if self.loop is not asyncio.get_running_loop() and self.loop.is_running():
+        if self.loop is not running_loop() and self.loop.is_running():
             names = {thread.ident: thread.name for thread in threading.enumerate()}
             raise NotConnectedError(
                 f"This was connected in the event loop of the thread {names.get(self._thread)!r}, "

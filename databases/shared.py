@@ -7,6 +7,7 @@ import contextlib
 from typing import Any
 
 from databases.connection import Connection
+from databases.exceptions import NotConnectedError
 from databases.holding import Holding
 from databases.transaction import Transaction
 
@@ -131,8 +132,8 @@ class SharedConnection(Connection):
                     await self._ground._rollback(stop.site or self._site)
             if self._held is not None:
                 self._held.release()
-        except TimeoutError:
-            pass  # closed, it is rolled back as well
+        except (TimeoutError, NotConnectedError):
+            pass  # closed, it is rolled back as well: here there is no time, or no way
         finally:
             self._held = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 from databases.exceptions import CommitUnknown, NotConnectedError, combined, disconnected
@@ -19,6 +20,9 @@ CLOSING = 5.0
 """Seconds after the time of grace in which what was under way has to stop. A server that has not
 answered by then, or a thread, is left behind."""
 
+_LAST = 1.0
+"""Seconds of grace that are left once the event loop ends."""
+
 _LOOK_AGAIN = 0.01
 """Seconds between two looks at what is under way still."""
 
@@ -33,7 +37,7 @@ class Stop:
 
     def __init__(self, grace: float, site: CallSite | None = None) -> None:
         self.loop = asyncio.get_running_loop()
-        """The event loop in which the database was connected, and ends."""
+        """The event loop in which it was asked for."""
         self._until = self.loop.time() + grace
         self.site = site
         task = asyncio.current_task()
@@ -51,11 +55,6 @@ class Stop:
         """Whether the present task is the one that brings the end."""
         return self._ending is asyncio.current_task()
 
-    @property
-    def is_abandoned(self) -> bool:
-        """Whether its event loop has ended before it came, and another one runs now."""
-        return self.loop is not asyncio.get_running_loop() and not self.loop.is_running()
-
     async def join(self, grace: float) -> None:
         """Wait for the end, which comes after ``grace`` seconds more at the latest."""
         assert self._ending is not None
@@ -65,10 +64,18 @@ class Stop:
         waiting = [each for each in (task, parent) if each is not None]
         self._waiting += waiting
         try:
-            await asyncio.shield(self._ending)
+            if self.loop is asyncio.get_running_loop():
+                await asyncio.shield(self._ending)
+            else:
+                await self.wait_while(lambda: not self.has_come, math.inf)
         finally:
             for each in waiting:
                 self._waiting.remove(each)
+
+    @property
+    def has_come(self) -> bool:
+        """Whether it has, or never will: its event loop has ended."""
+        return self._ending is None or self._ending.done() or not self.loop.is_running()
 
     @property
     def left(self) -> float:
@@ -93,8 +100,14 @@ class Stop:
             at_work: whether somebody is at work.
             more: seconds after that time for which what should not be cut short may go on.
         """
-        while at_work() and (left := self.left + more) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(min(_LOOK_AGAIN, left))
+        while at_work() and (left := self.left + more) > 0:
+            try:
+                await asyncio.sleep(min(_LOOK_AGAIN, left))
+            except asyncio.CancelledError:
+                if not self.is_ending:
+                    raise
+                # The event loop ends, which cancels those at work too: they let go in a moment.
+                self._until = min(self._until, self.loop.time() + _LAST)
 
     def error(self) -> NotConnectedError:
         """The error for what was refused or stopped."""

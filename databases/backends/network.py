@@ -7,6 +7,7 @@ a connection breaks, and what a user is told about it.
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any, TypeVar
 
 from databases import forking
@@ -99,6 +100,9 @@ class NetworkBackend:
             await pool.open()
         except Exception as error:
             raise adopted(self._driver, error) from error.__cause__
+        if self._pool is not None:
+            # Its event loop ended while it was being closed.
+            self._pool.terminate()
         self._pool = pool
 
     def connect_later(self) -> None:
@@ -110,11 +114,23 @@ class NetworkBackend:
         """Close all connections once what is under way is done, or its time is over."""
         if self._pool is None:
             return
-        pool = self._pool_now()
+        home = self._pool.home
+        pool = self._pool if home.is_elsewhere else self._pool_now()
+        try:
+            if home.is_elsewhere:
+                # It can be closed only there.
+                closing = asyncio.run_coroutine_threadsafe(self._close(pool, stop), home.loop)
+                await stop.wait_while(lambda: not closing.done() and home.is_elsewhere, math.inf)
+            else:
+                await self._close(pool, stop)
+        finally:
+            if self._pool is pool:
+                self._pool = None
+
+    async def _close(self, pool: Pool[Link], stop: Stop) -> None:
         try:
             await pool.close(stop)
         finally:
-            self._pool = None
             # An event loop that is about to end would not wait for what stops statements.
             await self._hosts.close()
             await self._driver.close()

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 
 from databases import Database, exceptions
-from tests.library.kinds import NETWORK_ONLY, SQLITE_ONLY, Kind
+from tests.library.kinds import MEMORY, NETWORK_ONLY, SQLITE_ONLY, Kind
+from tests.library.places import until
 from tests.library.pools import is_whole
-from tests.library.users import INSERT, count
+from tests.library.users import INSERT, USERS, count
 
 
 class Elsewhere:
@@ -84,13 +85,55 @@ async def test_another_event_loop_is_told_and_the_first_goes_on(
     await is_whole(database)
 
 
-async def test_another_event_loop_must_not_disconnect(
-    database: Database, elsewhere: Elsewhere
+@pytest.mark.parametrize("force_rollback", [False, True], ids=["", "force_rollback"])
+async def test_disconnected_in_another_event_loop_what_is_under_way_in_the_first_has_its_time(
+    kind: Kind, url: str, database: Database, elsewhere: Elsewhere, force_rollback: bool
 ) -> None:
-    with is_told_of_both():
-        await elsewhere.run(await_it(database.disconnect()))
-    assert database.is_connected
-    assert await count(database) == 0
+    database = Database(url, force_rollback=force_rollback)
+    await database.connect()
+    if kind is MEMORY:
+        await database.execute(USERS.format(kind.key))
+    begun = asyncio.Event()
+
+    async def transact() -> None:
+        async with database.transaction():
+            await database.execute(INSERT, {"name": "Ada"})
+            begun.set()
+            await until(lambda: not database.is_connected)
+            await database.execute(INSERT, {"name": "Grace"})
+            assert await count(database) == 2
+
+    task = asyncio.create_task(transact())
+    await begun.wait()
+    there = asyncio.create_task(elsewhere.run(await_it(database.disconnect(grace=60))))
+    await until(lambda: not database.is_connected)
+    async with asyncio.timeout(10):
+        await database.disconnect(grace=60)  # waits for the same end
+        assert task.done()
+        await task
+        await there
+    await database.connect()
+    assert await database.fetch_val("SELECT 1") == 1
+    await database.disconnect()
+
+
+async def test_several_event_loops_may_connect_and_disconnect_at_once(
+    kind: Kind, url: str, elsewhere: Elsewhere
+) -> None:
+    database = Database(url)
+
+    async def use() -> None:
+        for _ in range(10):
+            await database.connect()
+            with suppress(exceptions.NotConnectedError):
+                await database.fetch_val("SELECT 1")
+            await database.disconnect()
+
+    await asyncio.gather(elsewhere.run(use()), use())
+    assert not database.is_connected
+    await database.connect()
+    assert await database.fetch_val("SELECT 1") == 1
+    await database.disconnect()
 
 
 async def test_a_connection_cannot_be_handed_to_another_event_loop(

@@ -233,12 +233,45 @@ asyncio.run(main())
 """
 
 
-def test_a_program_may_end_while_it_disconnects(url: str) -> None:
+CLOSED_AT_ONCE = """
+import asyncio, sys, databases
+async def hold(database):
+    async with database.connection() as connection:
+        await connection.fetch_val("SELECT 1")
+        await asyncio.sleep(3600)
+async def disconnect(database):
+    await database.disconnect(grace=3600)
+async def use(database):
+    await database.disconnect()
+    await database.connect()
+    await database.fetch_val("SELECT 1")
+    await database.disconnect()
+database = databases.Database(sys.argv[1])
+loop = asyncio.new_event_loop()
+loop.run_until_complete(database.connect())
+tasks = [loop.create_task(work(database)) for work in (hold, disconnect)]
+loop.run_until_complete(asyncio.sleep(0.1))
+loop.close()  # without cancelling its tasks, as asyncio.run() does
+asyncio.run(asyncio.wait_for(use(database), 10))
+print("done")
+"""
+
+
+def run(script: str, url: str) -> tuple[int, str, str]:
     ended = subprocess.run(
-        [sys.executable, "-c", SCRIPT, url],
+        [sys.executable, "-c", script, url],
         timeout=30,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (ended.returncode, ended.stdout.strip(), ended.stderr) == (0, "done", "")
+    return ended.returncode, ended.stdout.strip(), ended.stderr
+
+
+def test_a_program_may_end_while_it_disconnects(url: str) -> None:
+    assert run(SCRIPT, url) == (0, "done", "")
+
+
+def test_an_event_loop_may_be_closed_in_the_middle_of_disconnecting(url: str) -> None:
+    code, said, errors = run(CLOSED_AT_ONCE, url)
+    assert (code, said) == (0, "done"), errors

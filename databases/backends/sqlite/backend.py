@@ -106,6 +106,9 @@ class SQLiteBackend:
 
     async def connect(self) -> None:
         """Open the file, creating it where it is missing."""
+        if self._is_open:
+            # An event loop ended while it was being closed.
+            self._end_at_once()
         sqlite_forking.check(self._options)
         sqlite_forking.watch(self)
         forking.watch(self)
@@ -179,11 +182,14 @@ class SQLiteBackend:
 
     def __del__(self) -> None:
         # Never disconnected, and nobody refers to it any more. Its threads do not either.
+        if hasattr(self, "_writer"):
+            self._end_at_once()
+
+    def _end_at_once(self) -> None:
         if self._lane is not None:
             self._lane.close()
-        if hasattr(self, "_writer"):
-            for thread in (self._writer, *self._all_but_writer()):
-                thread.stop()
+        for thread in (self._writer, *self._all_but_writer()):
+            thread.stop()
 
     async def disconnect(self, stop: Stop) -> None:
         """Close all connections once what is under way is done, or its time is over."""
@@ -193,25 +199,31 @@ class SQLiteBackend:
             # Reads of the lane that wait until the event loop has gone round.
             await asyncio.sleep(0)
             await stop.wait_while(lambda: self._is_at_work(stop))
+        except asyncio.CancelledError:
+            await self._close(stop)
+            raise
+        await self._close(stop)
+
+    async def _close(self, stop: Stop) -> None:
+        self._turns.close()
+        self._held.clear()
+        writer, others = self._writer, self._all_but_writer()
+        self._idle.clear()
+        self._lent.clear()
+        self._ending.clear()
+        lane, self._lane, self._readers = self._lane, None, None
+        for thread in (*others, writer):
+            thread.cut_short(stop)
+        try:
+            await end(others)
         finally:
-            # The event loop may end meanwhile: then the threads end without anybody waiting.
-            self._turns.close()
-            self._held.clear()
-            others = self._all_but_writer()
-            self._idle.clear()
-            self._lent.clear()
-            self._ending.clear()
-            lane, self._lane, self._readers = self._lane, None, None
-            for thread in (*others, self._writer):
-                thread.cut_short(stop)
-            try:
-                await end(others)
-            finally:
-                if lane is not None:
-                    lane.close()
-                # Last, because it takes the write-ahead log into the file and removes it.
-                await end([self._writer])
-                self._is_open = False
+            # Also where the event loop ends meanwhile.
+            if lane is not None:
+                lane.close()
+            # Last, because it takes the write-ahead log into the file and removes it.
+            writer.stop()
+        await end([writer])
+        self._is_open = False
 
     def _is_at_work(self, stop: Stop) -> bool:
         if isinstance(self._turns.holder, SharedTurn):

@@ -197,7 +197,11 @@ class FastLane:
     def close(self) -> None:
         """Let nothing in any more, and close the connection."""
         self._closed = True
-        self._connection.close()
+        if self.is_elsewhere:
+            # A read may be under way there.
+            self._loop.call_soon_threadsafe(self._connection.close)
+        else:
+            self._connection.close()
 
     def _is_late(self) -> bool:
         return time.perf_counter() > self._stop_at
