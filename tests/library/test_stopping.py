@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
@@ -19,7 +20,7 @@ from tests.library.users import INSERT, USERS, count
 LONG = 60.0
 """Seconds of grace that no test can take."""
 
-SHORT = 0.2
+SHORT = 0.05
 
 
 class Work:
@@ -39,8 +40,8 @@ class Work:
 
     async def statement(self) -> None:
         self.begun.set()
-        seconds = f"SELECT {sleeping(self.kind, 0.3)}"
-        count = f"SELECT count(*) FROM ({self.kind.series(3_000_000)})"
+        seconds = f"SELECT {sleeping(self.kind, 0.2)}"
+        count = f"SELECT count(*) FROM ({self.kind.series(1_500_000)})"
         await self.database.execute(count if self.kind in ON_SQLITE else seconds)
 
     async def connection(self) -> None:
@@ -147,6 +148,10 @@ def was_stopped(error: BaseException | None) -> bool:
     return True
 
 
+async def no_thread_is_left() -> None:
+    await until(lambda: not any(t.name.startswith("databases-") for t in threading.enumerate()))
+
+
 @pytest.mark.parametrize("does", WORK)
 async def test_what_is_under_way_finishes_while_what_is_new_is_refused(
     kind: Kind, database: Database, place: Place, does: str
@@ -183,6 +188,7 @@ async def test_what_does_not_finish_in_time_is_stopped(
     assert was_stopped(task.exception())
     if isinstance(place, OnServer):
         await until(lambda: not place.sessions())
+    await no_thread_is_left()
     await database.connect()
     if kind is not MEMORY:
         assert await count(database) == 0
@@ -459,8 +465,6 @@ async def test_what_shares_a_connection_is_stopped_when_its_time_is_over(
 async def test_a_users_function_that_does_not_end_is_left_behind(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import threading
-
     monkeypatch.setattr("databases.backends.sqlite.ending.CLOSING", 0.2)
     end, begun = threading.Event(), threading.Event()
 
@@ -480,4 +484,4 @@ async def test_a_users_function_that_does_not_end_is_left_behind(
     assert was_stopped(task.exception())
     assert isinstance(task.exception(), exceptions.CommitUnknown)
     end.set()
-    await until(lambda: not any(t.name.startswith("databases-") for t in threading.enumerate()))
+    await no_thread_is_left()

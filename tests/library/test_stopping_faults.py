@@ -152,7 +152,7 @@ async def hangs_nobody(kind: Network, server: PostgreSQL | MariaDB) -> None:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """To keep the tests short."""
     for name in ("leaving.CLOSING", "leaving.MENDING", "mysql.driver._KILLING"):
-        monkeypatch.setattr(f"databases.backends.{name}", 1.0)
+        monkeypatch.setattr(f"databases.backends.{name}", 0.5)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -200,7 +200,7 @@ async def test_in_a_storm_what_was_answered_is_kept_and_what_was_refused_is_not(
                 return
             kept.add(name)
 
-    for round_ in range(6):
+    for round_ in range(4):
         own = Database(url)
         await own.connect()
         tasks = [asyncio.create_task(write(own, 100 * round_ + task)) for task in range(20)]
