@@ -198,8 +198,8 @@ class Moments:
             self.version += 1
             return True
         same = record.repeated.setdefault(key, [])
-        if not reads and same and operation.began < same[-1].ended_at:
-            return False  # they ran at the same time
+        if not reads and same and _are_at_once(same[-1], operation):
+            return False
         same.append(operation)
         if len(same) < _REPEATED or (reads and advice.is_a_page(operation.family or "")):
             return False
@@ -229,9 +229,7 @@ class Moments:
             return
         seconds = [read.ended_at - read.began for read in reads]
         saved = sum(seconds) - max(seconds)
-        at_once = any(
-            later.began < earlier.ended_at for earlier, later in itertools.pairwise(reads)
-        )
+        at_once = any(itertools.starmap(_are_at_once, itertools.pairwise(reads)))
         if at_once or saved < _SAVED:
             return
         step = self._steps.query_steps(reads[0])[-1]
@@ -349,3 +347,11 @@ class Moments:
             moments[key] = moment
             if len(moments) > _MOST:
                 del moments[next(iter(moments))]
+
+
+def _are_at_once(earlier: Operation, later: Operation) -> bool:
+    """Whether nobody awaited the one before the other began.
+
+    Of two tasks one may have had to wait for the other all the same.
+    """
+    return later.began < earlier.ended_at or later.task != earlier.task

@@ -162,6 +162,17 @@ async def two_reads(kind: Kind, database: Database, how: str) -> None:
     first, second = slow_read(kind, 1), slow_read(kind, 2)
     if how == "at once":
         await asyncio.gather(database.fetch_val(first), database.fetch_val(second))
+    elif how == "at once, with one that had to wait":
+        done = asyncio.Event()
+
+        async def waits() -> None:
+            await done.wait()
+            await database.fetch_val(second)
+
+        waiting = asyncio.create_task(waits())
+        await database.fetch_val(first)
+        done.set()
+        await waiting
     elif how == "in a transaction":
         async with database.transaction():
             await database.fetch_val(first)
@@ -183,7 +194,16 @@ def slow_read(kind: Kind, number: int) -> str:
 
 
 @ANY
-@pytest.mark.parametrize("how", ["one by one", "at once", "in a transaction", "around a write"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "one by one",
+        "at once",
+        "at once, with one that had to wait",
+        "in a transaction",
+        "around a write",
+    ],
+)
 async def test_reads_that_could_be_gathered(
     kind: Kind, both: tuple[Database, Recorded], how: str
 ) -> None:
