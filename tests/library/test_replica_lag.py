@@ -1,0 +1,56 @@
+"""How far a replica is behind, told by positions and the clock of the event loop alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from databases.backends.replicas import Replicas
+from databases.backends.replication import Sight
+from tests.library.fake_links import Clock
+
+
+class FakeServer:
+    """A server that has come to a position."""
+
+    busy = 0
+
+    def __init__(self, *, is_replica: bool) -> None:
+        self.is_replica = is_replica
+        self.position = 1
+
+    async def open_link(self) -> Any:
+        return self
+
+    async def look(self, link: object, *, caught_up: bool) -> Sight:
+        position = {"log": self.position}
+        return Sight(self.is_replica, position, position)
+
+    def was_left_by_primary(self, seen: Sight) -> bool:
+        return False
+
+    def terminate(self) -> None:
+        pass
+
+
+async def test_a_replica_is_behind_by_the_time_since_the_primary_was_where_it_is(
+    clock: Clock,
+) -> None:
+    primary, replica = FakeServer(is_replica=False), FakeServer(is_replica=True)
+    backends: list[Any] = [primary, replica]
+    replicas = Replicas(backends[0], backends[1:], max_lag=10)
+
+    async def is_read_after(seconds: float) -> bool:
+        await clock.forward(seconds)
+        await replicas._look()
+        return await replicas.choose(None) is not None
+
+    assert await is_read_after(0)
+    # Where nothing is written nothing is missing, however long.
+    for _ in range(5):
+        assert await is_read_after(9)
+    primary.position = 2
+    assert await is_read_after(9)
+    assert not await is_read_after(2)
+    replica.position = 2
+    assert await is_read_after(0)
+    await replicas.stop()
