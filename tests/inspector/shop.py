@@ -194,13 +194,13 @@ def create_app(url: str, *, token: str | None = None, **options: Any) -> FastAPI
         return "ok"
 
     @app.get("/one-by-one")
-    async def one_by_one(rows: int = 60_000) -> Answer:
+    async def one_by_one(rows: int = 300_000) -> Answer:
         first = await database.fetch_val(COUNTED, {"rows": rows})
         second = await database.fetch_val(COUNTED + " WHERE i > 0", {"rows": rows})
         return [first, second]
 
     @app.get("/at-once")
-    async def at_once(rows: int = 60_000) -> Answer:
+    async def at_once(rows: int = 300_000) -> Answer:
         return await asyncio.gather(
             database.fetch_val(COUNTED, {"rows": rows}),
             database.fetch_val(COUNTED + " WHERE i > 0", {"rows": rows}),
