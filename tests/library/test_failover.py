@@ -404,6 +404,8 @@ async def test_the_next_primary_is_found_when_one_has_died(
     async with Database(of_driver(cluster.url, kind.scheme), max_size=4) as database:
         await fill(kind, database, 4)
         cluster.primary.kill()
+        # In use until a moment ago, it may not be known yet that they are gone.
+        idle_for(database, 0.1)
         with pytest.raises(exceptions.OperationalError) as caught:
             await database.execute(INSERT, {"name": "ada"})
         assert notes_of(caught.value).count("is a standby") == 2
