@@ -317,6 +317,16 @@ class Operation:
             self.connection = connection
             self.runs_since = perf_counter()
 
+    @property
+    def ran_from(self) -> float:
+        """From when on a connection worked on it, once it is over; what was before is waiting."""
+        if self.runs_since is not None:
+            # A thread may begin to work on it after it was cancelled.
+            return min(self.runs_since, self.ended_at)
+        # On no connection: it failed before, or asked for one that is taken when it is needed.
+        in_vain = self.failed or self.kind.value == "acquire"
+        return self.ended_at if in_vain else self.began
+
     def __repr__(self) -> str:
         return f"<Operation {self.number}: {self.sql or self.kind.value}>"
 

@@ -240,7 +240,7 @@ class Steps:
         operation.failed = error is not None
         lease = operation.lease
         if lease is not None and (error is not None or not operation.goes_on):
-            lease.busy += now - (operation.runs_since or operation.began)
+            lease.busy += now - operation.ran_from
         if operation.repeated:
             others = f"{operation.repeated} times: another process was in the way"
             self.retrying(operation, others, None)
@@ -264,11 +264,10 @@ class Steps:
     def _control_ended(self, operation: Operation, error: BaseException | None) -> None:
         assert operation.states is not None
         before, after = operation.states
-        began, now, runs = operation.began, operation.ended_at, operation.runs_since
-        if runs is None:
-            runs = began if error is None else now
+        began, now, ran_from = operation.began, operation.ended_at, operation.ran_from
         after = after if error is None else "failed"
-        self._tell(operation.kind, operation, now, before, after, runs - began, now - runs, error)
+        queue, query = ran_from - began, now - ran_from
+        self._tell(operation.kind, operation, now, before, after, queue, query, error)
 
     def released(self, lease: Lease) -> None:
         """A connection is given back."""

@@ -102,8 +102,7 @@ async def test_acquiring_tells_which_connection(database: Database, seen: Seen) 
     assert {step.connection for step in seen} == {connection.name}
 
 
-@CONCURRENT
-async def test_time_spent_waiting_is_not_time_held(
+async def test_time_spent_waiting_is_neither_time_held_nor_time_in_use(
     kind: Kind, url: str, database: Database
 ) -> None:
     async with Database(url, **kind.alone) as waiting:
@@ -117,10 +116,24 @@ async def test_time_spent_waiting_is_not_time_held(
             await asyncio.sleep(0.1)
             waited += now()
         await task
-        lasted = seen.of(Told.RELEASE)[-1].lasted
-        assert lasted is not None
-        assert lasted < waited
+        release = seen.of(Told.RELEASE)[-1]
+        assert release.lasted is not None
+        assert release.query <= release.lasted < waited
         seen.leave()
+
+
+@NETWORK_ONLY
+async def test_a_connection_is_held_from_when_it_was_there(database: Database, seen: Seen) -> None:
+    async with database.connection() as connection:
+        now = asyncio.get_running_loop().time
+        unused = -now()
+        await asyncio.sleep(0.05)
+        unused += now()
+        await connection.fetch_val("SELECT 1")
+    release = seen.one(Told.RELEASE)
+    assert release.lasted is not None
+    assert release.lasted >= unused
+    assert release.query <= release.lasted - unused
 
 
 @CONCURRENT
