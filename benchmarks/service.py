@@ -13,7 +13,6 @@ import argparse
 import os
 import re
 import shutil
-import socket
 import sqlite3
 import statistics
 import subprocess
@@ -24,6 +23,8 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.servers.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 USERS = 5_000
@@ -146,18 +147,6 @@ def load(address: str, script: Path, seconds: int) -> float:
     rate = re.search(r"Requests/sec:\s+([\d.]+)", shown)
     assert rate is not None, shown
     return float(rate[1])
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    for port in range(20_000, 32_000):
-        with socket.socket() as tried:
-            try:
-                tried.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise SystemExit("no free port")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -21,6 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.servers.processes import free_port
 
 APPLICATIONS = Path(__file__).parent / "applications"
 ROOT = Path(__file__).parents[2]
@@ -72,17 +73,6 @@ def environment(python: str) -> dict[str, str]:
     """Only our own interpreter finds this library; only the original's finds the original."""
     paths = {"PYTHONPATH": str(ROOT)} if python == sys.executable else {}
     return {**{k: v for k, v in os.environ.items() if k != "PYTHONPATH"}, **paths}
-
-
-def free_port() -> int:
-    for port in range(20_000, 32_000):
-        with socket.socket() as tried:
-            try:
-                tried.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no free port")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import os
 import pwd
@@ -108,11 +109,31 @@ def loopback() -> list[str]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on, below those that the system itself gives to clients."""
+    """A port that nobody listens on, below those that the system itself gives to clients.
+
+    It stays this process's own until the process ends, so that a server can be started again on it:
+    no other run of the tests takes it meanwhile.
+    """
     while True:
         port = random.randrange(20_000, 32_768)
-        if all(_can_listen(address, port) for address in loopback()):
-            return port
+        if port in _own_ports or not all(_can_listen(address, port) for address in loopback()):
+            continue
+        try:
+            fcntl.lockf(_claims(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        except OSError:
+            continue  # somebody else's
+        _own_ports.add(port)
+        return port
+
+
+_own_ports: set[int] = set()
+
+
+@functools.cache
+def _claims() -> int:
+    """An open file of which whoever has a port has locked the byte of that number."""
+    place = Path(_place() or tempfile.gettempdir()) / f"test-ports-{os.getuid()}"
+    return os.open(place, os.O_RDWR | os.O_CREAT, 0o600)
 
 
 def _can_listen(address: str, port: int) -> bool:
