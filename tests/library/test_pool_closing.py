@@ -88,7 +88,10 @@ async def test_closing_does_not_wait_for_ever(fake: FakeServer, clock: Clock, sq
         await holder
 
 
-async def test_a_commit_that_is_under_way_is_not_cut_short(fake: FakeServer, clock: Clock) -> None:
+async def test_a_commit_that_is_under_way_is_not_cut_short(
+    fake: FakeServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("databases.backends.pool._COMMITTING", 60)
     backend = await connected(fake, max_size=2)
     fake.gates["COMMIT"] = asyncio.Event()
 
@@ -103,7 +106,7 @@ async def test_a_commit_that_is_under_way_is_not_cut_short(fake: FakeServer, clo
     tasks = [asyncio.create_task(transact()) for _ in range(2)]
     await settled()
     closing = asyncio.create_task(backend.disconnect(Stop(0.0)))
-    await clock.forward(1.0)
+    await clock.forward(30)
     assert len(fake.open) == 2
     fake.gates["COMMIT"].set()
     await asyncio.gather(*tasks)

@@ -15,7 +15,6 @@ from databases.inspector import Inspector
 from tests.inspector.conftest import HERE
 
 TOKEN = "correct-horse-battery"
-
 ELSEWHERE = ("192.0.2.7", 1234)
 ORIGIN = {"Origin": "http://127.0.0.1:8000"}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -11,10 +11,6 @@ from starlette.types import ASGIApp
 
 from databases import Database
 from tests.inspector.conftest import HERE
-
-if TYPE_CHECKING:
-    pass
-
 
 JSON = dict[str, Any]
 

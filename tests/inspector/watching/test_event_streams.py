@@ -210,7 +210,8 @@ async def test_pages_beyond_the_twentieth_are_sent_away(
     with Clock(asyncio.get_running_loop()) as clock:
         pages = [live.call("/inspector/events?view=now") for _ in range(20)]
         await until(lambda: live.inspector._pages == 20)
-        refused = await live.client.get("/inspector/events?view=now")
+        async with asyncio.timeout(PATIENCE):
+            refused = await live.client.get("/inspector/events?view=now")
         assert refused.status_code == 503
         assert "20 pages are open" in refused.json()["detail"]
         clock.ahead(1000)

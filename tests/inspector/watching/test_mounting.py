@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx2
 import pytest
@@ -19,11 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from databases import Database
 from databases.inspector import Inspector
-from tests.inspector.conftest import wait_until
-
-if TYPE_CHECKING:
-    pass
-from tests.inspector.conftest import HERE
+from tests.inspector.conftest import HERE, wait_until
 from tests.inspector.watching.conftest import add_answer, client_of, paths, recorded
 
 

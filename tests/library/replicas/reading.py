@@ -14,7 +14,6 @@ from tests.servers.replicated_postgresql import ReplicatedPostgreSQL
 
 T = TypeVar("T")
 
-
 WHERE = "SELECT inet_server_port()"
 INSERT = "INSERT INTO users (name) VALUES ('Ada')"
 COUNT = "SELECT count(*) FROM users"
