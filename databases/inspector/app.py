@@ -204,10 +204,13 @@ class Inspector:
         loop = asyncio.get_running_loop()
         end = loop.time() + _STREAM
         yield f"retry: 250\nid: {feed.key}\n\n"
-        while loop.time() < end:
+        # Once at least: what was asked for is told however late this comes to it.
+        while True:
             for name, data in feed.news():
                 yield f"event: {name}\nid: {feed.key}\ndata: {dumped(data)}\n\n"
                 await asyncio.sleep(0)
+            if loop.time() >= end:
+                break
             await asyncio.sleep(_PAUSE)
         # The page has had all of it, and goes on from here.
         self._feeds[feed.key] = feed

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 ROOT = Path(databases.__file__).parents[1]
 PATIENCE = 30
 
+HERE = ("127.0.0.1", 1234)
+"""The address of somebody on this machine."""
+
 
 @pytest.fixture
 def anyio_backend() -> str:

@@ -21,6 +21,11 @@ from databases.pending import CallSite
 from databases.records import Result, Shape
 from databases.statements import Batch, Bound, Statement
 
+SELECT = "SELECT 1"
+UPDATE = "UPDATE users SET id = 2"
+SET = "SET search_path = secret"
+"""What leaves something in its session."""
+
 
 def here() -> CallSite:
     """The place of the caller."""

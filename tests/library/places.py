@@ -14,10 +14,13 @@ from databases import Database, DatabaseURL
 from tests.servers.mariadb import MariaDB
 from tests.servers.postgresql import PostgreSQL
 
+PATIENCE = 30
+"""Seconds in which what has to happen happens on a slow machine too."""
+
 
 async def until(true: Callable[[], object]) -> None:
     """Wait for what nothing else tells."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not true():  # noqa: ASYNC110
             await asyncio.sleep(0.002)
 
@@ -90,7 +93,7 @@ class OnServer(Place):
         Raises:
             AssertionError: where the test before has left a session open.
         """
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE
         while (left := self.sessions()) and time.monotonic() < deadline:
             time.sleep(0.002)
         for number, _, _ in left:

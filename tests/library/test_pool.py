@@ -7,9 +7,7 @@ import asyncio
 import pytest
 
 from databases.stopping import Stop
-from tests.library.fake_links import Clock, FakeServer, Gone, here, lent, opened, settled
-
-SELECT = "SELECT 1"
+from tests.library.fake_links import SELECT, Clock, FakeServer, Gone, here, lent, opened, settled
 
 
 async def test_the_first_connections_are_opened_at_once_the_others_on_demand(

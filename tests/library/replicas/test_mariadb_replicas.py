@@ -11,8 +11,8 @@ import pytest
 from databases import Database
 from tests.conftest import running
 from tests.library.kinds import MARIADB_ONLY, Kind
-from tests.library.places import of_driver
-from tests.library.test_replicas import apart, count
+from tests.library.places import PATIENCE, of_driver
+from tests.library.replicas.reading import apart, count
 from tests.servers.galera import Galera
 from tests.servers.mariadb import MariaDB
 
@@ -28,7 +28,7 @@ async def nodes(kind: Kind, galera: Galera) -> AsyncIterator[Database]:
     """Written to at the first node, and read from the others."""
     galera.nodes[0].execute("CREATE OR REPLACE TABLE users (name TEXT)", "test")
     first, *others = [of_driver(node.url, kind.scheme) for node in galera.nodes]
-    async with Database(first, replicas=others, max_lag=2) as database:
+    async with Database(first, replicas=others, max_lag=60) as database:
         yield database
 
 
@@ -38,7 +38,7 @@ async def where(database: Database, **options: Any) -> Any:
 
 async def until_read(database: Database, ports: set[int]) -> None:
     """Wait until other requests read these: each has come so far by then."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while {await apart(where(database, prefer="replica")) for _ in range(4)} != ports:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
@@ -71,7 +71,7 @@ async def test_a_request_sees_what_it_has_written(galera: Galera, nodes: Databas
 
     await asyncio.gather(*[apart(request()) for _ in range(4)])
     ports = [node.port for node in galera.nodes]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         # They have it by now, and are asked.
         await nodes.execute(INSERT)
         while await where(nodes, prefer="replica") == ports[0]:  # noqa: ASYNC110
@@ -122,7 +122,7 @@ def servers() -> Iterator[tuple[MariaDB, MariaDB]]:
 async def replicated(kind: Kind, servers: tuple[MariaDB, MariaDB]) -> AsyncIterator[Database]:
     url, other = [of_driver(server.url, kind.scheme) for server in servers]
     servers[0].execute("CREATE OR REPLACE TABLE users (name TEXT)", "test")
-    async with Database(url, replicas=[other], max_lag=2) as database:
+    async with Database(url, replicas=[other], max_lag=60) as database:
         yield database
 
 
@@ -138,7 +138,7 @@ async def test_a_replica_shows_what_was_written_or_is_not_read(
         assert await where(replicated, prefer="replica") == primary.port
         assert await apart(count(replicated)) == 0
         replica.execute("START SLAVE SQL_THREAD")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while await where(replicated, prefer="replica") != replica.port:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert await count(replicated) == 1
