@@ -95,6 +95,12 @@ class _Held:
         self._watch = watch
         self.does(acquired)
 
+    @property
+    def is_ground(self) -> bool:
+        """Whether it is held for as long as the database is connected, by all."""
+        lease = self.acquired.operation.lease
+        return lease is not None and lease.is_ground
+
     def does(self, step: Step) -> None:
         """It does something else now.
 
@@ -182,8 +188,8 @@ class _Log:
             self._held[step.lease] = _Held(step, watch)
 
     def _still_held(self, lease: int) -> None:
-        held, database = self._held.get(lease), self._database()
-        if held is None or database is None or database._shared is not None:
+        held = self._held.get(lease)
+        if held is None or self._database() is None or held.is_ground:
             return
         held.told = True
         now = time.perf_counter()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -228,13 +230,27 @@ class Clock:
         self._loop = loop
         self._time = loop.time
         self._ahead = 0.0
-        loop.time = lambda: self._time() + self._ahead  # type: ignore[method-assign]
+        self._still: float | None = None
+        loop.time = self._now  # type: ignore[method-assign]
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.time = self._time  # type: ignore[method-assign]
+
+    def _now(self) -> float:
+        return (self._time() if self._still is None else self._still) + self._ahead
+
+    @contextlib.contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Within the block it only goes as it is set: what a slow machine takes is no time."""
+        self._still = self._time()
+        try:
+            yield
+        finally:
+            self._ahead -= self._time() - self._still
+            self._still = None
 
     def ahead(self, seconds: float) -> None:
         self._ahead += seconds

@@ -57,16 +57,18 @@ class Load:
     async def run(self, rate: float, seconds: float) -> None:
         """So many come a second, by the clock of the imagination."""
         step = self.seconds / 20
-        for number in range(round(seconds / step)):
-            for _ in range(int((number + 1) * step * rate) - int(number * step * rate)):
-                self.comes()
-            self.clock.ahead(step)
-            await settled(4)
+        with self.clock.standing_still():
+            for number in range(round(seconds / step)):
+                for _ in range(int((number + 1) * step * rate) - int(number * step * rate)):
+                    self.comes()
+                self.clock.ahead(step)
+                await settled(4)
 
     async def rest(self) -> None:
-        while not all(task.done() for task in self.tasks):
-            self.clock.ahead(self.seconds / 20)
-            await settled(4)
+        with self.clock.standing_still():
+            while not all(task.done() for task in self.tasks):
+                self.clock.ahead(self.seconds / 20)
+                await settled(4)
 
 
 @pytest.mark.parametrize("overload", [1.5, 4.0])

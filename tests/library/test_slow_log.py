@@ -185,7 +185,7 @@ async def test_the_connection_that_all_share_is_not_a_leak(
     url: str, log: pytest.LogCaptureFixture
 ) -> None:
     database = Database(url, force_rollback=True)
-    end = slow_log.watch(database, slow=None, held=0.02)
+    end = slow_log.watch(database, slow=None, held=0.0001)
     async with database:
         await asyncio.sleep(0.05)
     end()

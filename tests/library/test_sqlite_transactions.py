@@ -138,18 +138,20 @@ async def test_waiting_too_long_names_who_holds_the_writer(file_url: str) -> Non
 async def test_a_task_that_would_wait_for_itself_is_told_at_once(file_database: Database) -> None:
     from databases.connection import Connection
 
-    handed_over: list[Connection] = []
+    handed_over: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
+    tried = asyncio.Event()
 
     async def parent() -> None:
         async with file_database.connection() as connection:
-            handed_over.append(connection)
-            await asyncio.sleep(0.05)
+            handed_over.set_result(connection)
+            await tried.wait()
 
     task = asyncio.create_task(parent())
-    await asyncio.sleep(0.01)
+    connection = await handed_over
     async with file_database.transaction():
         with pytest.raises(exceptions.StateError, match="wait for itself"):
-            await handed_over[0].execute(INSERT, {"name": "Ada"})
+            await connection.execute(INSERT, {"name": "Ada"})
+    tried.set()
     await task
 
 
