@@ -20,7 +20,7 @@ from databases import Database
 from tests.inspector.browser import chromium, window
 from tests.inspector.recorded import Recorded, new_url, recorded
 from tests.library.kinds import FILE, Kind
-from tests.servers.processes import free_port
+from tests.servers.processes import PATIENCE, free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from tests.servers.postgresql import PostgreSQL
 
 ROOT = Path(databases.__file__).parents[1]
-PATIENCE = 30
 
 HERE = ("127.0.0.1", 1234)
 """The address of somebody on this machine."""

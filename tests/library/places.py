@@ -13,9 +13,7 @@ import pymysql
 from databases import Database, DatabaseURL
 from tests.servers.mariadb import MariaDB
 from tests.servers.postgresql import PostgreSQL
-
-PATIENCE = 30
-"""Seconds in which what has to happen happens on a slow machine too."""
+from tests.servers.processes import PATIENCE
 
 
 async def until(true: Callable[[], object]) -> None:

@@ -26,8 +26,8 @@ from tests.library.sqlite_model import (
     Rows,
     explanations,
 )
+from tests.servers.processes import PATIENCE
 
-PATIENCE = 30
 """Seconds after which something is said to hang."""
 
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 import databases
+from tests.servers.processes import PATIENCE
 
 PROCESS = Path(__file__).with_name("sqlite_process.py")
 ROOT = Path(databases.__file__).parents[1]
-PATIENCE = 30
 
 SCHEMA = """
 CREATE TABLE singles (id INTEGER PRIMARY KEY, label TEXT UNIQUE);

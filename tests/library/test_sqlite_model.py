@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.library.sqlite_model import FAIL, LEAVE, SQL, Do
-from tests.library.sqlite_tasks import PATIENCE, run
+from tests.library.sqlite_tasks import run
+from tests.servers.processes import PATIENCE
 
 numbers = st.integers(0, 4)
 ticks = st.integers(0, 12)

@@ -169,14 +169,14 @@ class Patroni(Running):
 
     def wait_for_primary(self) -> None:
         """Wait until one of them takes writes."""
-        deadline = time.monotonic() + 2 * PATIENCE
+        deadline = time.monotonic() + PATIENCE
         while self.primary() is None:
             assert time.monotonic() < deadline, "there is no primary"
             time.sleep(0.02)
 
     def wait_until_well(self) -> None:
         """Wait until all have agreed on a primary, a synchronous replica and another one."""
-        deadline = time.monotonic() + 2 * PATIENCE
+        deadline = time.monotonic() + PATIENCE
         while {"leader", "sync_standby", "replica"} - self._roles():
             assert time.monotonic() < deadline, "the servers do not come together"
             time.sleep(0.1)

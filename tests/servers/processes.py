@@ -14,7 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 30
+PATIENCE = 120
+"""Seconds after which something hangs, and is not just slow: of a busy machine too."""
 
 
 class Unavailable(Exception):

@@ -17,14 +17,13 @@ import pytest
 from starlette.testclient import TestClient
 
 import users_service
-from tests.servers.processes import free_port
+from tests.servers.processes import PATIENCE, free_port
 from tests.service.outside import connect
 from users_service import migrations
 from users_service.app import create_app
 from users_service.settings import Settings
 
 ROOT = Path(users_service.__file__).parents[1]
-PATIENCE = 30
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ import pytest
 
 from databases import DatabaseURL
 from tests.servers.postgresql import PostgreSQL
+from tests.servers.processes import PATIENCE
 from tests.service.outside import connect
 from users_service import migrations
 from users_service.settings import Settings
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def outcome(running: "Running") -> tuple[int, str]:
     """The exit code and the only line of a command that failed before it served anything."""
-    status = running.process.wait(30)
+    status = running.process.wait(PATIENCE)
     assert running.lines() == []
     (line,) = running.errors.read_text().splitlines()
     return status, line
@@ -28,7 +29,7 @@ def outcome(running: "Running") -> tuple[int, str]:
 
 def test_help_names_every_setting_with_its_variable_and_the_command(start_process: "Start") -> None:
     running = start_process("--help")
-    assert running.process.wait(30) == 0
+    assert running.process.wait(PATIENCE) == 0
     text = " ".join(running.output.read_text().split())
     for name in Settings.model_fields:
         assert f"--{name.replace('_', '-')}" in text
@@ -149,7 +150,7 @@ def test_a_missing_permission_is_told_in_the_words_of_the_server(
 
 def test_migrate_creates_the_schema_and_ends(start_process: "Start", database_url: str) -> None:
     running = start_process("migrate", "--database-url", database_url)
-    assert running.process.wait(30) == 0
+    assert running.process.wait(PATIENCE) == 0
     assert running.errors.read_text() == ""
     with closing(connect(database_url)) as connection:
         cursor = connection.cursor()
@@ -160,7 +161,7 @@ def test_migrate_creates_the_schema_and_ends(start_process: "Start", database_ur
 def test_migrate_takes_the_database_of_the_environment(
     start_process: "Start", file_url: str, database_file: Path
 ) -> None:
-    assert start_process("migrate", USERS_DATABASE_URL=file_url).process.wait(30) == 0
+    assert start_process("migrate", USERS_DATABASE_URL=file_url).process.wait(PATIENCE) == 0
     assert database_file.exists()
 
 
@@ -169,7 +170,7 @@ def test_migrations_at_the_same_moment_do_not_collide(
 ) -> None:
     all_at_once = [start_process("migrate", "--database-url", database_url) for _ in range(3)]
     for running in all_at_once:
-        assert running.process.wait(30) == 0, running.errors.read_text()
+        assert running.process.wait(PATIENCE) == 0, running.errors.read_text()
 
 
 def test_services_that_start_at_the_same_moment_share_a_file(

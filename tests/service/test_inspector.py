@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from starlette.testclient import TestClient
 
 from tests.inspector.browser import chromium, sideways, window
+from tests.servers.processes import PATIENCE
 from users_service.app import create_app
 from users_service.settings import Settings
 
@@ -165,7 +166,7 @@ def test_an_open_inspector_does_not_hold_up_the_end_of_the_service(serve: Start)
 
 def test_several_workers_cannot_be_inspected(start_process: Start) -> None:
     running = start_process("--inspector", "--workers", "2")
-    assert running.process.wait(30) == 2
+    assert running.process.wait(PATIENCE) == 2
     assert running.lines() == []
     (line,) = running.errors.read_text().splitlines()
     assert "the inspector shows what one process does: use it with one worker" in line
@@ -173,7 +174,7 @@ def test_several_workers_cannot_be_inspected(start_process: Start) -> None:
 
 def test_a_short_token_is_refused_without_being_repeated(start_process: Start) -> None:
     running = start_process("--inspector", USERS_INSPECTOR_TOKEN="hunter2")
-    assert running.process.wait(30) == 2
+    assert running.process.wait(PATIENCE) == 2
     (line,) = running.errors.read_text().splitlines()
     assert "USERS_INSPECTOR_TOKEN" in line
     assert "hunter2" not in line

@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from starlette.testclient import TestClient
 
 from tests.inspector.browser import chromium, window
+from tests.servers.processes import PATIENCE
 
 if TYPE_CHECKING:
     from tests.service.conftest import Running, Start
@@ -380,7 +381,7 @@ def test_the_page_shows_what_a_server_keeps(
     browser: Browser, serve: "Start", start_process: "Start", database_url: str
 ) -> None:
     # Playwright has an event loop in this thread, so not from here.
-    assert start_process("migrate", "--database-url", database_url).process.wait(30) == 0
+    assert start_process("migrate", "--database-url", database_url).process.wait(PATIENCE) == 0
     running = serve("--database-url", database_url)
     with browser.new_context(base_url=running.address, locale="en") as context:
         page = context.new_page()

@@ -14,9 +14,9 @@ from fastapi import FastAPI
 
 from databases import Database
 from databases.inspector import Inspector
-from tests.inspector.conftest import PATIENCE
 from tests.library.fake_links import Clock
 from tests.library.places import until
+from tests.servers.processes import PATIENCE
 
 if TYPE_CHECKING:
     from tests.inspector.conftest import Open

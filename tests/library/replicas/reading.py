@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from databases import Database
-from tests.library.places import PATIENCE
+from tests.servers.processes import PATIENCE
 from tests.servers.replicated_postgresql import ReplicatedPostgreSQL
 
 T = TypeVar("T")

@@ -11,10 +11,11 @@ import pytest
 from databases import Database
 from tests.conftest import running
 from tests.library.kinds import MARIADB_ONLY, Kind
-from tests.library.places import PATIENCE, of_driver
+from tests.library.places import of_driver
 from tests.library.replicas.reading import apart, count
 from tests.servers.galera import Galera
 from tests.servers.mariadb import MariaDB
+from tests.servers.processes import PATIENCE
 
 pytestmark = MARIADB_ONLY
 

@@ -10,7 +10,6 @@ import pytest
 
 from databases import Database
 from tests.library.kinds import POSTGRESQL_ONLY
-from tests.library.places import PATIENCE
 from tests.library.replicas.reading import (
     COUNT,
     INSERT,
@@ -20,6 +19,7 @@ from tests.library.replicas.reading import (
     paused,
     where,
 )
+from tests.servers.processes import PATIENCE
 from tests.servers.replicated_postgresql import ReplicatedPostgreSQL
 
 pytestmark = POSTGRESQL_ONLY

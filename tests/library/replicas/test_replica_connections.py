@@ -13,7 +13,7 @@ import pytest
 from databases import Database, exceptions
 from databases.backends.replicated import ReplicatedBackend
 from tests.library.kinds import POSTGRESQL_ONLY
-from tests.library.places import PATIENCE, until
+from tests.library.places import until
 from tests.library.replicas.reading import (
     INSERT,
     WHERE,
@@ -21,6 +21,7 @@ from tests.library.replicas.reading import (
     until_where,
     where,
 )
+from tests.servers.processes import PATIENCE
 from tests.servers.replicated_postgresql import Node, ReplicatedPostgreSQL
 
 pytestmark = POSTGRESQL_ONLY

@@ -11,7 +11,7 @@ import pytest
 
 from databases import Database
 from tests.library.kinds import POSTGRESQL_ONLY, Kind
-from tests.library.places import PATIENCE, of_driver, until
+from tests.library.places import of_driver, until
 from tests.library.replicas.reading import (
     INSERT,
     WHERE,
@@ -21,6 +21,7 @@ from tests.library.replicas.reading import (
     until_where,
     where,
 )
+from tests.servers.processes import PATIENCE
 from tests.servers.replicated_postgresql import Node, ReplicatedPostgreSQL
 
 pytestmark = POSTGRESQL_ONLY
