@@ -90,6 +90,13 @@ export class RequestsView {
     this.draw();
   }
 
+  // To the first that was found, also by what was typed since the last frame.
+  toFirst() {
+    this.#draw();
+    this.list.focus();
+    this.list.select(0);
+  }
+
   // The one before or after in the order of the list.
   beside(n, by) {
     const index = this.list.indexOf(n);
