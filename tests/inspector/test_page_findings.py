@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.inspector.browser import expect_drawn, hard_to_read, sideways, window
+from tests.inspector.browser import (
+    expect_drawn,
+    hard_to_read,
+    hold_back,
+    sideways,
+    until,
+    window,
+)
 from tests.inspector.shop import SECRET, line_of
 
 if TYPE_CHECKING:
@@ -341,6 +348,25 @@ def test_everything_can_be_forgotten_after_a_second_thought(shop: Shop, page: Pa
     expect(page.locator("[data-statement]:visible")).to_have_count(1)
 
 
+def test_the_list_may_be_emptied_before_the_page_hears_that_all_is_forgotten(
+    shop: Shop, page: Page
+) -> None:
+    shop.get("/users/1")
+    page.goto("#requests")
+    rows = page.locator("[data-request]:visible")
+    expect(rows).to_have_count(2)
+    held = hold_back(page, "**/clear")
+    page.locator("#clear").click()
+    page.locator("#clear-now").click()
+    until(page, lambda: held)
+    answer = held[0].fetch()
+    expect(rows).to_have_count(1)
+    held[0].fulfill(response=answer)
+    expect(page.locator("#said")).to_have_text("Forgot everything that was recorded.")
+    shop.get("/users/2")
+    expect(rows).to_have_count(2)
+
+
 def test_paused_the_page_stays_as_it_is(shop: Shop, page: Page) -> None:
     page.goto("#requests")
     shop.get("/users/1")
@@ -350,11 +376,13 @@ def test_paused_the_page_stays_as_it_is(shop: Shop, page: Page) -> None:
     page.keyboard.press("p")
     expect(pause).to_have_attribute("aria-pressed", "true")
     expect(pause).to_have_text("Resume")
+    told = page.locator("#count-requests")
+    before = int(told.inner_text().replace(",", ""))
     shop.get("/users/2")
-    # The head goes on: the second time, the news of the first have arrived with it.
-    expect(page.locator("#count-requests")).to_have_text("2")
+    expect(told).to_have_text(f"{before + 1:,}")
+    # The head goes on: when it speaks of the next, all news of the first have arrived.
     shop.get("/users/3")
-    expect(page.locator("#count-requests")).to_have_text("3")
+    expect(told).to_have_text(f"{before + 2:,}")
     expect(rows).to_have_count(2)
     pause.click()
     expect(rows).to_have_count(4)

@@ -144,8 +144,7 @@ for (const button of document.querySelectorAll("[data-close]")) {
 byId("clear-now").onclick = async () => {
   byId("clearing").close();
   try {
-    await post("clear");
-    requests.forget();
+    await post("clear"); // What is left the stream tells, perhaps before this is answered.
     say("Forgot everything that was recorded.");
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;

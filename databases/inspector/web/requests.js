@@ -85,11 +85,6 @@ export class RequestsView {
     for (const { n } of done.slice(0, this.known.size - KEPT)) this.known.delete(n);
   }
 
-  forget() {
-    this.known.clear();
-    this.draw();
-  }
-
   // To the first that was found, also by what was typed since the last frame.
   toFirst() {
     this.#draw();
