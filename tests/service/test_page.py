@@ -169,18 +169,19 @@ def test_a_user_is_deleted_only_after_a_second_thought(api: httpx2.Client, page:
 
 def test_an_older_list_does_not_bring_back_who_was_deleted(api: httpx2.Client, page: Page) -> None:
     add(api, "Ada", "Grace")
-    older = api.get("/users").json()
     page.goto("/")
     expect_names(page, "Ada", "Grace")
+    add(api, "Linda")
+    older = api.get("/users").json()
     held = hold_back(page, "**/users?*")
     page.get_by_label("Search names").fill("a")
     until(page, lambda: held)
     page.get_by_role("button", name="Delete Ada").click()
     page.get_by_role("button", name="Delete", exact=True).click()
-    until(page, lambda: stored(api) == ["Grace"])
+    until(page, lambda: stored(api) == ["Grace", "Linda"])
     held[0].fulfill(json=older)
     expect(page.locator("#status")).to_have_text("Deleted Ada")
-    expect_names(page, "Grace")
+    expect_names(page, "Grace", "Linda")
 
 
 def test_the_next_name_can_be_written_before_the_first_is_added(
