@@ -60,7 +60,8 @@ def test_the_list_shows_each_request_with_its_figures(shop: Shop, page: Page) ->
     expect(row.locator(".path")).to_have_text("/orders")
     expect(row.locator(".status")).to_have_text("200")
     expect(row.locator(".queries")).to_have_text("13")
-    expect(row.locator(".warnings")).to_have_text("n+1")
+    # On a slow machine there may be others.
+    expect(row.locator(".warnings")).to_contain_text("n+1")
     expect(row.locator(".took")).to_have_text(re.compile(r"^[\d.]+ (ms|s)$"))
     expect(row.locator(".database")).to_have_text(re.compile(r"^[\d.<]+ (ms|s)$"))
     expect(page.locator("#count-requests")).not_to_be_empty()
@@ -115,7 +116,8 @@ def test_requests_can_be_filtered(shop: Shop, page: Page) -> None:
     expect(requests(page).locator(".path")).to_have_text(["/taken"])
     expect(page.locator('[data-only="errors"] span')).to_have_text("1")
     page.locator('[data-only="warnings"]').click()
-    expect(requests(page).locator(".path")).to_have_text(["/orders"])
+    expect(requests(page).filter(has_text="/orders")).to_have_count(1)
+    expect(requests(page).filter(has=page.locator(".warnings:empty"))).to_have_count(0)
 
 
 def test_requests_can_be_sorted(shop: Shop, page: Page) -> None:
@@ -225,7 +227,7 @@ def test_the_execution_table_has_the_columns_of_the_lesson(shop: Shop, page: Pag
     expect(column(page, "result")).to_have_text(
         [
             *("ready", "URL set", "connected", "answering"),
-            *("on fast lane", "1 row", "answered 200"),
+            *(re.compile("^on "), "1 row", "answered 200"),
         ]
     )
     for row in (4, 5):
@@ -423,6 +425,10 @@ def test_a_key_moment_leads_to_its_steps(shop: Shop, page: Page) -> None:
         if step["action"] == "Query sent: SELECT users"
     ]
     assert len(repeated) == 5
+    # Which on a slow machine may be more.
+    noted = {number for moment in recorded["moments"] for number in moment["steps"]}
+    warned = [position for position, step in enumerate(told, 1) if step["n"] in noted]
+    assert set(repeated) <= set(warned)
     open_request(page, number)
     moment = page.locator("#request-moments li[data-kind='n+1'] button")
     expect(moment).to_contain_text("The same query ran 5 times")
@@ -440,11 +446,11 @@ def test_a_key_moment_leads_to_its_steps(shop: Shop, page: Page) -> None:
     # By keys as well.
     page.keyboard.press("Home")
     page.keyboard.press("n")
-    expect_chosen(repeated[0])
+    expect_chosen(warned[0])
     page.keyboard.press("n")
-    expect_chosen(repeated[1])
+    expect_chosen(warned[1])
     page.keyboard.press("N")
-    expect_chosen(repeated[0])
+    expect_chosen(warned[0])
     longest = page.locator("#request-moments li[data-kind='longest'] button")
     longest.click()
     expect(chosen(page).locator(".took")).not_to_be_empty()

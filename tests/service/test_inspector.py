@@ -123,6 +123,7 @@ def test_a_phone_needs_no_sideways_scrolling_with_the_panel_either(page: Page) -
     page.goto("/")
     add(page, "W" * 200)
     expect(page.locator("#last-click-summary")).to_contain_text("POST /users 201:")
+    expect(actions(page).last).to_have_text("Response sent")
     assert sideways(page) is True
 
 
