@@ -44,7 +44,7 @@ export class MomentsView {
     const by = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
     if (!by) {
       if (event.key !== "Enter" || event.target.closest("a, button, summary")) return false;
-      this.chosen?.querySelector("a.request")?.click();
+      if (this.chosen?.isConnected) this.chosen.querySelector("a.request")?.click();
       return true;
     }
     if (event.target.closest("pre") && event.key.startsWith("Arrow")) return false;
