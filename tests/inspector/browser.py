@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -17,11 +18,15 @@ from playwright.sync_api import (
     Page,
     Request,
     Response,
+    Route,
+    expect,
     sync_playwright,
 )
 
-PATIENCE = 15_000
-"""Milliseconds that anything on a page may take."""
+PATIENCE = 60_000
+"""Milliseconds that anything on a page may take, and that a test waits for what it expects."""
+
+expect.set_options(timeout=PATIENCE)
 
 
 @contextmanager
@@ -88,9 +93,34 @@ def steps(page: Page, **having: str) -> Locator:
     return rows
 
 
-def column(page: Page, name: str) -> list[str]:
+def column(page: Page, name: str) -> Locator:
     """What stands in a column of the execution table."""
-    return page.locator(f"#execution [data-step]:visible .{name}").all_text_contents()
+    return page.locator(f"#execution [data-step]:visible .{name}")
+
+
+def expect_drawn(view: Locator) -> None:
+    """Wait until a view shows what the server knows, so that it can be read at once."""
+    expect(view).to_be_visible()
+    expect(view).not_to_have_attribute("aria-busy", "true")
+
+
+def hold_back(page: Page, address: str) -> list[Route]:
+    """Keep the next request to such an address from being answered; the list has it then."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(address, hold, times=1)
+    return held
+
+
+def until(page: Page, condition: Callable[[], object]) -> None:
+    """Wait for something outside of the page, while what the page asks for is looked after."""
+    deadline = time.monotonic() + PATIENCE / 1000
+    while not condition():
+        assert time.monotonic() < deadline, "in vain"
+        page.wait_for_timeout(20)
 
 
 def hard_to_read(page: Page, seen: str, most: float = 4.5) -> list[tuple[str, float]]:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.inspector.browser import steps, window
+from tests.inspector.browser import expect_drawn, steps, window
 from tests.inspector.shop import HOSTILE, LINK, SCRIPT, UNSEEN
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def test_a_request_made_of_hostile_strings_is_shown_as_text(
     text, seen = TEXTS[which], SEEN[which]
     number = shop.number(f"/strange/{quote(text)}", params={"which": which, "fail": True})
     shop.get(f"/strange/{quote(text)}", params={"which": which})
-    shop.recorded(number)
+    recorded = shop.recorded(number)
+    last = len(recorded["prologue"]) + len(recorded["steps"])
 
     page.goto("#requests")
     row = page.locator(f'[data-request="{number}"]')
@@ -55,8 +56,10 @@ def test_a_request_made_of_hostile_strings_is_shown_as_text(
     expect(row.locator(".status")).to_have_text("500")
     expect(row.locator(".warnings")).to_contain_text("OperationalError")
     page.locator("#filter").fill(text.replace("\x00", ""))
+    expect(page.locator("#request-count")).to_contain_text(" of 3 requests")
     expect_text_alone(page)
     page.locator("#filter").fill("")
+    expect(page.locator("#request-count")).to_have_text("3 requests")
 
     row.click()
     expect(page.locator("#request-title")).to_have_text(f"GET /strange/{seen}")
@@ -65,11 +68,12 @@ def test_a_request_made_of_hostile_strings_is_shown_as_text(
     said = re.split(r"\d\)|\\x1b", seen)[0]
     expect(page.locator(".step-detail .failure")).to_contain_text(f"no such table: {said}")
     detail = page.locator(".step-detail")
-    positions = steps(page).count()
+    chosen = page.locator('#execution [data-step][aria-selected="true"]')
     page.keyboard.press("Home")
-    for _ in range(positions - 1):
-        page.keyboard.press("ArrowRight")
+    for position in range(1, last + 1):
+        expect(chosen.locator(".step")).to_have_text(str(position))
         expect_text_alone(page)
+        page.keyboard.press("ArrowRight")
     # The file, the name of the task and the SQL.
     steps(page, action="Query sent: SELECT").nth(2).click()
     expect(detail.locator(".file")).to_contain_text(f"shop/{seen}.py:3".replace(r"\x00", ""))
@@ -80,10 +84,13 @@ def test_a_request_made_of_hostile_strings_is_shown_as_text(
 
     for view in VIEWS:
         page.goto(f"#{view}")
-        expect(page.locator(f"#view-{view}")).to_be_visible()
+        expect_drawn(page.locator(f"#view-{view}"))
         expect_text_alone(page)
-    for row in page.locator("[data-statement]:visible").all():
+    statements = page.locator("[data-statement]:visible")
+    expect(statements).not_to_have_count(0)
+    for row in statements.all():
         row.click()
+        expect(row).to_have_attribute("aria-selected", "true")
         expect_text_alone(page)
 
 
@@ -132,7 +139,7 @@ def test_a_megabyte_of_sql_is_shown_in_part(shop: Shop, page: Page) -> None:
 )
 def test_an_address_from_anybody_opens_some_view(page: Page, route: str) -> None:
     page.goto(route)
-    expect(page.locator("main > section:visible")).to_have_count(1)
+    expect_drawn(page.locator("main > section:visible"))
     expect(page.locator("body")).to_have_attribute("data-connection", "live")
     expect_text_alone(page)
 

@@ -169,7 +169,7 @@ def test_cancel_stops_a_query_in_the_database(
     reading = narrow_shop.call(f"/endless?handled={handled}")
     runs = lanes(page, "in flight")
     expect(runs).to_contain_text("GET /endless")
-    assert running(postgresql_server) == "1"
+    wait_until(lambda: running(postgresql_server) == "1")
     runs.get_by_role("button", name="Cancel").click()
     answer = reading.result()
     assert answer.status_code == status
@@ -203,6 +203,25 @@ def test_cancel_takes_somebody_who_waits_out_of_the_line(
     expect(lanes(page, "held")).to_be_visible()
     narrow_shop.get("/let-go?key=line")
     assert holding.result().status_code == 200
+
+
+def test_the_focus_stays_on_its_row_when_the_row_above_goes(
+    narrow_shop: Shop, narrow_page: Page
+) -> None:
+    page = narrow_page
+    page.goto("#now")
+    narrow_shop.call("/hold?key=focus")
+    expect(lanes(page, "held")).to_be_visible()
+    waiters = page.locator("[data-waiter]")
+    for number in (1, 2):
+        narrow_shop.call(f"/users/{number}")
+        expect(waiters).to_have_count(number)
+    cancel = waiters.get_by_role("button", name="Cancel")
+    cancel.nth(1).focus()
+    cancel.nth(0).dispatch_event("click")
+    expect(waiters).to_have_count(1)
+    expect(waiters).to_contain_text("GET /users/2")
+    expect(cancel).to_be_focused()
 
 
 def test_to_cancel_what_is_over_says_so(shop: Shop, page: Page) -> None:

@@ -60,7 +60,8 @@ def test_the_list_shows_each_request_with_its_figures(shop: Shop, page: Page) ->
     expect(row.locator(".path")).to_have_text("/orders")
     expect(row.locator(".status")).to_have_text("200")
     expect(row.locator(".queries")).to_have_text("13")
-    expect(row.locator(".warnings")).to_have_text("n+1")
+    # On a slow machine there may be others.
+    expect(row.locator(".warnings")).to_contain_text("n+1")
     expect(row.locator(".took")).to_have_text(re.compile(r"^[\d.]+ (ms|s)$"))
     expect(row.locator(".database")).to_have_text(re.compile(r"^[\d.<]+ (ms|s)$"))
     expect(page.locator("#count-requests")).not_to_be_empty()
@@ -115,7 +116,8 @@ def test_requests_can_be_filtered(shop: Shop, page: Page) -> None:
     expect(requests(page).locator(".path")).to_have_text(["/taken"])
     expect(page.locator('[data-only="errors"] span')).to_have_text("1")
     page.locator('[data-only="warnings"]').click()
-    expect(requests(page).locator(".path")).to_have_text(["/orders"])
+    expect(requests(page).filter(has_text="/orders")).to_have_count(1)
+    expect(requests(page).filter(has=page.locator(".warnings:empty"))).to_have_count(0)
 
 
 def test_requests_can_be_sorted(shop: Shop, page: Page) -> None:
@@ -158,6 +160,39 @@ def test_the_list_can_be_used_by_keys_alone(shop: Shop, page: Page) -> None:
     expect(page.locator(f'[data-request="{one}"]')).to_have_attribute("aria-selected", "true")
 
 
+def test_a_click_opens_the_row_that_was_pressed_whatever_comes_meanwhile(
+    shop: Shop, page: Page
+) -> None:
+    page.goto("#requests")
+    number = shop.number("/users/1")
+    page.locator(f'[data-request="{number}"]').hover()
+    page.mouse.down()
+    shop.get("/orders")
+    expect(requests(page).locator(".path").first).to_have_text("/orders")
+    page.mouse.up()
+    expect(page.locator("#request-title")).to_have_text("GET /users/1")
+
+
+def test_keys_may_come_faster_than_the_page_draws(shop: Shop, page: Page) -> None:
+    for path in ("/users/1", "/orders"):
+        shop.get(path)
+    page.goto("#requests")
+    expect(requests(page)).to_have_count(3)
+    page.keyboard.press("1")
+    page.evaluate(
+        """() => {
+          const press = (key) => document.activeElement.dispatchEvent(
+            new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+          press("/");
+          document.activeElement.value = "users";
+          document.activeElement.dispatchEvent(new Event("input"));
+          press("Enter");
+          press("Enter");
+        }"""
+    )
+    expect(page.locator("#request-title")).to_have_text("GET /users/1")
+
+
 # One request.
 
 
@@ -168,24 +203,36 @@ def test_the_execution_table_has_the_columns_of_the_lesson(shop: Shop, page: Pag
     headings = page.locator("#execution").get_by_role("columnheader")
     expect(headings).to_have_text(HEADINGS)
     expect(page.locator("#step-progress")).to_have_text("Step 4 of 7")
-    assert column(page, "step") == ["1", "2", "3", "4", "5", "6", "7"]
-    assert column(page, "action") == [
-        *("Create the FastAPI instance", "Create the Database instance", "Connect to the database"),
-        *("Request received: GET /users/1", "Query sent: SELECT users", "Rows of SELECT users"),
-        "Response sent",
-    ]
-    assert column(page, "async") == ["No", "No", "Yes", "No", "Yes", "Yes", "No"]
-    assert column(page, "before")[3:] == ["listening", "idle", "in flight", "answering"]
-    assert column(page, "after")[:4] == [
-        *("FastAPI instance created", "database object created", "connected", "answering")
-    ]
-    assert column(page, "after")[4:] == ["in flight", "idle", "answered 200"]
-    results = column(page, "result")
-    assert results[:2] == ["ready", "URL set"]
-    assert results[4].startswith("on ")
-    assert results[5:] == ["1 row", "answered 200"]
-    assert column(page, "place")[4:6] == [f"shop.py:{READS_USER}"] * 2
-    assert re.fullmatch(r"[\d.<]+ (ms|s)", column(page, "took")[5])
+    expect(column(page, "step")).to_have_text(["1", "2", "3", "4", "5", "6", "7"])
+    expect(column(page, "action")).to_have_text(
+        [
+            *("Create the FastAPI instance", "Create the Database instance"),
+            *("Connect to the database", "Request received: GET /users/1"),
+            *("Query sent: SELECT users", "Rows of SELECT users", "Response sent"),
+        ]
+    )
+    expect(column(page, "async")).to_have_text(["No", "No", "Yes", "No", "Yes", "Yes", "No"])
+    expect(column(page, "before")).to_have_text(
+        [
+            *("no app", "no database", "not connected", "listening"),
+            *("idle", "in flight", "answering"),
+        ]
+    )
+    expect(column(page, "after")).to_have_text(
+        [
+            *("FastAPI instance created", "database object created", "connected", "answering"),
+            *("in flight", "idle", "answered 200"),
+        ]
+    )
+    expect(column(page, "result")).to_have_text(
+        [
+            *("ready", "URL set", "connected", "answering"),
+            *(re.compile("^on "), "1 row", "answered 200"),
+        ]
+    )
+    for row in (4, 5):
+        expect(column(page, "place").nth(row)).to_have_text(f"shop.py:{READS_USER}")
+    expect(column(page, "took").nth(5)).to_have_text(re.compile(r"^[\d.<]+ (ms|s)$"))
 
 
 def test_a_step_says_all_that_is_known_of_it(shop: Shop, page: Page) -> None:
@@ -233,27 +280,26 @@ def test_the_variables_of_the_lesson_are_tracked(shop: Shop, page: Page) -> None
     page.locator("#step-first").click()
     expect(cells.first).to_contain_text("FastAPI instance")
     expect(tracker.locator("tbody th")).to_have_text(["app", "database", "query_result"])
-    seen = [[text.split(" (changed)")[0] for text in cells.all_text_contents()]]
-    for number_of_step in range(2, 8):
-        page.keyboard.press("ArrowRight")
-        expect(tracker.locator('th[aria-current="step"]')).to_have_text(
-            f"After step {number_of_step}"
-        )
-        seen.append([text.split(" (changed)")[0] for text in cells.all_text_contents()])
-    assert seen == [
-        ["FastAPI instance", "None", "None"],
-        ["FastAPI instance", "Database instance (not connected)", "None"],
+    changed = " (changed)"
+    after = [
+        [f"FastAPI instance{changed}", "None", "None"],
+        ["FastAPI instance", f"Database instance (not connected){changed}", "None"],
+        ["FastAPI instance", f"connected{changed}", "None"],
         ["FastAPI instance", "connected", "None"],
-        ["FastAPI instance", "connected", "None"],
-        ["FastAPI instance", "connected", "awaiting SELECT users"],
-        ["FastAPI instance", "connected", "1 row of users"],
+        ["FastAPI instance", "connected", f"awaiting SELECT users{changed}"],
+        ["FastAPI instance", "connected", f"1 row of users{changed}"],
         ["FastAPI instance", "connected", "1 row of users"],
     ]
+    for step, values in enumerate(after, 1):
+        expect(tracker.locator('th[aria-current="step"]')).to_have_text(f"After step {step}")
+        expect(cells).to_have_text(values)
+        page.keyboard.press("ArrowRight")
     expect(tracker.locator("td.changed.present")).to_have_count(0)
     page.keyboard.press("ArrowLeft")
     expect(tracker.locator("td.changed.present")).to_have_text("1 row of users (changed)")
     tracker.get_by_role("button", name="After step 5").click()
     expect(page.locator("#step-progress")).to_have_text("Step 5 of 7")
+    expect(tracker.get_by_role("button", name="After step 5")).to_be_focused()
 
 
 def test_a_request_can_be_gone_through_by_keys_and_by_buttons(shop: Shop, page: Page) -> None:
@@ -291,6 +337,33 @@ def test_the_address_names_the_step(shop: Shop, page: Page) -> None:
     expect(page.locator(".step-detail")).to_contain_text("Query sent: SELECT users")
 
 
+def test_no_heading_stands_above_the_steps_of_another_request(shop: Shop, page: Page) -> None:
+    numbers = [shop.number(f"/users/{user}") for user in (1, 2, 3)]
+    page.goto("#requests")
+    expect(requests(page)).to_have_count(4)
+    page.goto(f"#requests/{numbers[0]}")
+    expect(column(page, "action").nth(3)).to_have_text("Request received: GET /users/1")
+    page.evaluate(
+        """() => {
+          window.seen = new Set();
+          const look = () => {
+            const received = document.querySelector('#execution [data-index="3"] .action');
+            if (received.checkVisibility()) {
+              const title = document.getElementById("request-title").textContent;
+              seen.add(`Request received: ${title}` === received.textContent ? "fits" : title);
+            }
+            requestAnimationFrame(() => setTimeout(look));
+          };
+          look();
+        }"""
+    )
+    for user in (2, 3):
+        page.keyboard.press("[")
+        received = f"Request received: GET /users/{user}"
+        expect(column(page, "action").nth(3)).to_have_text(received)
+    assert page.evaluate("[...seen]") == ["fits"]
+
+
 def test_a_request_that_is_not_kept_is_said_to_be_gone(page: Page) -> None:
     page.goto("#requests/999999")
     expect(page.get_by_text("This request is no longer kept")).to_be_visible()
@@ -324,7 +397,7 @@ def test_a_request_grows_while_it_is_looked_at(shop: Shop, page: Page) -> None:
     expect(page.locator("#step-progress")).to_have_text("Step 9 of 11")
     expect(page.locator("#request-facts")).to_contain_text("200")
     expect(live).to_be_hidden()
-    assert column(page, "step") == [str(number) for number in range(1, 12)]
+    expect(column(page, "step")).to_have_text([str(number) for number in range(1, 12)])
 
 
 def test_a_query_that_runs_is_a_step_already(shop: Shop, page: Page) -> None:
@@ -344,28 +417,40 @@ def test_a_query_that_runs_is_a_step_already(shop: Shop, page: Page) -> None:
 
 def test_a_key_moment_leads_to_its_steps(shop: Shop, page: Page) -> None:
     number = shop.number("/orders?n=5")
-    shop.recorded(number)
+    recorded = shop.recorded(number)
+    told = [*recorded["prologue"], *recorded["steps"]]
+    repeated = [
+        position
+        for position, step in enumerate(told, 1)
+        if step["action"] == "Query sent: SELECT users"
+    ]
+    assert len(repeated) == 5
+    # Which on a slow machine may be more.
+    noted = {number for moment in recorded["moments"] for number in moment["steps"]}
+    warned = [position for position, step in enumerate(told, 1) if step["n"] in noted]
+    assert set(repeated) <= set(warned)
     open_request(page, number)
     moment = page.locator("#request-moments li[data-kind='n+1'] button")
     expect(moment).to_contain_text("The same query ran 5 times")
     expect(moment).to_contain_text("5 steps")
-    positions = []
-    for _ in range(6):
-        moment.click()
-        expect(chosen(page).locator(".action")).to_have_text("Query sent: SELECT users")
-        positions.append(page.locator("#step-progress").inner_text())
+
+    def expect_chosen(position: int) -> None:
+        expect(page.locator("#step-progress")).to_have_text(f"Step {position} of {len(told)}")
+        expect(chosen(page).locator(".step")).to_have_text(str(position))
+
     # One after the other, and round again.
-    assert len(set(positions[:5])) == 5
-    assert positions[5] == positions[0]
+    for position in (*repeated, repeated[0]):
+        moment.click()
+        expect_chosen(position)
     expect(page.locator(".step-detail .warning")).to_contain_text("The same query ran 5 times")
     # By keys as well.
     page.keyboard.press("Home")
     page.keyboard.press("n")
-    expect(page.locator("#step-progress")).to_have_text(positions[0])
+    expect_chosen(warned[0])
     page.keyboard.press("n")
-    expect(page.locator("#step-progress")).to_have_text(positions[1])
+    expect_chosen(warned[1])
     page.keyboard.press("N")
-    expect(page.locator("#step-progress")).to_have_text(positions[0])
+    expect_chosen(warned[0])
     longest = page.locator("#request-moments li[data-kind='longest'] button")
     longest.click()
     expect(chosen(page).locator(".took")).not_to_be_empty()
@@ -419,6 +504,7 @@ def test_ten_thousand_steps_are_no_more_elements_than_a_few(shop: Shop, page: Pa
     rows, progress = page.locator("#execution [data-step]"), page.locator("#step-progress")
 
     def expect_few_elements() -> None:
+        expect(rows.nth(5)).to_be_attached()
         assert rows.count() < 150
         assert page.locator("*").count() < 3_000
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 from starlette.testclient import TestClient
 
-from tests.inspector.browser import chromium, sideways, window
+from tests.inspector.browser import chromium, hold_back, sideways, until, window
 from tests.servers.processes import PATIENCE
 from users_service.app import create_app
 from users_service.settings import Settings
@@ -81,6 +81,23 @@ def test_the_page_shows_what_each_click_did(page: Page) -> None:
     expect(actions(page, "Query sent: DELETE users")).to_be_visible()
 
 
+def test_an_answer_that_was_overtaken_is_not_shown(page: Page) -> None:
+    page.goto("/")
+    summary = page.locator("#last-click-summary")
+    expect(summary).to_contain_text("GET /users 200:")
+    held = hold_back(page, "**/inspector/requests/*")
+    add(page, "Ada")
+    until(page, lambda: held)
+    page.get_by_role("button", name="Delete Ada").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    expect(summary).to_contain_text("DELETE /users/")
+    with page.expect_response("**/inspector/requests/*") as answer:
+        held[0].continue_()
+    answer.value.finished()
+    page.evaluate("fetch('users').then((answer) => answer.text())")
+    expect(summary).to_contain_text("DELETE /users/")
+
+
 def test_what_failed_is_shown_too(page: Page) -> None:
     page.goto("/")
     add(page, "Ada")
@@ -107,6 +124,7 @@ def test_a_phone_needs_no_sideways_scrolling_with_the_panel_either(page: Page) -
     page.goto("/")
     add(page, "W" * 200)
     expect(page.locator("#last-click-summary")).to_contain_text("POST /users 201:")
+    expect(actions(page).last).to_have_text("Response sent")
     assert sideways(page) is True
 
 

@@ -50,23 +50,27 @@ function load(what) {
 
 async function loadPage({ more = false } = {}) {
   loading.abort(); // Only the answer to the latest question counts.
-  loading = new AbortController();
+  const { signal } = (loading = new AbortController());
+  list.ariaBusy = "true";
   if (!more) sought = searchField.value.trim();
   const query = new URLSearchParams();
   if (sought) query.set("q", sought);
   if (more) query.set("after", nextAfter);
   try {
-    const page = await api("GET", `users?${query}`, { signal: loading.signal });
+    const page = await api("GET", `users?${query}`, { signal });
+    if (signal.aborted) return [];
     if (!more) list.replaceChildren();
     page.users.forEach(put);
     nextAfter = page.next_after;
     describe();
     return page.users;
   } catch (error) {
-    if (error.name === "AbortError") return [];
+    if (signal.aborted) return [];
     if (!more) list.replaceChildren();
     describe(error.message);
     return [];
+  } finally {
+    if (!signal.aborted) list.ariaBusy = null;
   }
 }
 
@@ -81,6 +85,10 @@ function put(user) {
   else if (before) before.after(row);
   else list.prepend(row);
   return row;
+}
+
+function rowOf(user) {
+  return list.querySelector(`[data-id="${user.id}"]`);
 }
 
 function newRow(user) {
@@ -119,8 +127,9 @@ function describe(failure = "") {
 
 submits(addForm, async () => {
   const field = addForm.elements.name;
-  const user = await api("POST", "users", { body: { name: field.value } });
-  field.value = "";
+  const name = field.value;
+  const user = await api("POST", "users", { body: { name } });
+  if (field.value === name) field.value = ""; // Somebody may be writing the next one already.
   if (searchField.value) {
     searchField.value = "";
     load();
@@ -143,8 +152,10 @@ function startRename(row, user) {
   field.select();
   submits(form, async () => {
     const renamed = await api("PATCH", `users/${user.id}`, { body: { name: field.value } });
-    const changed = put(renamed);
-    changed.querySelector('[data-action="rename"]').focus();
+    await loaded; // What was asked for before may come with the old name.
+    const left = hasLeft(form);
+    const changed = rowOf(user) && put(renamed);
+    if (!left) changed?.querySelector('[data-action="rename"]').focus();
     say("Renamed to ", renamed.name);
   });
 }
@@ -156,11 +167,14 @@ function startDelete(row, user) {
   form.querySelector("[data-cancel]").focus();
   submits(form, async () => {
     await api("DELETE", `users/${user.id}`);
-    const neighbour = row.nextElementSibling ?? row.previousElementSibling;
-    row.remove();
+    await loaded; // What was asked for before may come with who is gone.
+    const left = hasLeft(form);
+    const gone = rowOf(user);
+    const neighbour = gone?.nextElementSibling ?? gone?.previousElementSibling;
+    gone?.remove();
     if (nextAfter !== null && !list.childElementCount) await load({ more: true });
     const target = neighbour ?? list.firstElementChild;
-    (target?.querySelector('[data-action="delete"]') ?? addForm.elements.name).focus();
+    if (!left) (target?.querySelector('[data-action="delete"]') ?? addForm.elements.name).focus();
     describe();
     say("Deleted ", user.name);
   });
@@ -206,6 +220,11 @@ function submits(form, send) {
   };
 }
 
+// Whether somebody has gone on elsewhere while an answer was awaited: the focus stays there then.
+function hasLeft(form) {
+  return document.activeElement !== document.body && !form.contains(document.activeElement);
+}
+
 function copy(template) {
   return byId(template).content.firstElementChild.cloneNode(true);
 }
@@ -242,9 +261,10 @@ byId("retry").onclick = async () => {
   if (byId("failed").hidden) searchField.focus();
 };
 byId("more").onclick = async () => {
-  const users = await load({ more: true });
+  if (list.ariaBusy) return; // It asked already, or a search is about to put another list here.
+  const [first] = await load({ more: true });
   // Whoever pressed the button goes on reading where the new rows begin.
-  if (users.length) list.querySelector(`[data-id="${users[0].id}"] button`).focus();
+  if (first && !hasLeft(byId("further"))) rowOf(first).querySelector("button").focus();
 };
 
 load();

@@ -5,7 +5,7 @@
 const byId = (id) => document.getElementById(id);
 const panel = byId("last-click");
 
-const RETRIES = [0, 100, 300, 1000]; // Milliseconds: the last step comes just after the answer.
+const RETRIES = [0, 100, 300, 1000, 3000]; // Milliseconds: the last step comes just after the answer.
 
 let table; // A promise: made when there is something to show, because most services have it off.
 let latest = 0;
@@ -22,6 +22,7 @@ export async function show(number) {
       const response = await fetch(`inspector/requests/${number}`);
       if (!response.ok) return;
       const detail = await response.json();
+      if (latest !== Number(number)) return; // It overtook this answer.
       panel.hidden = false;
       describe(detail.summary);
       // How the service came to be connected is not what the click did.
@@ -37,21 +38,21 @@ async function makeTable() {
   const style = document.createElement("link");
   style.rel = "stylesheet";
   style.href = "inspector/execution.css";
+  // Rows are as high as the style says, and nothing that is about to be pressed is to move.
+  const styled = new Promise((done) => (style.onload = style.onerror = done));
   document.head.append(style);
   const { ExecutionTable } = await import("./inspector/execution.js");
+  await styled;
   byId("to-inspector").hidden = false;
   document.body.classList.add("inspected");
   return new ExecutionTable(byId("last-click-steps"), { compact: true });
 }
 
 function describe({ method, path, status, queries, database, duration, n }) {
-  const link = document.createElement("a");
+  const [link, words] = byId("last-click-summary").children;
   link.href = `inspector/#requests/${n}`;
   link.textContent = `${method} ${path}`;
   const counted = queries === 1 ? "1 query" : `${queries} queries`;
   const took = duration === null ? "" : ` of ${duration.toFixed(1)} ms`;
-  byId("last-click-summary").replaceChildren(
-    link,
-    ` ${status ?? "…"}: ${counted}, ${database.toFixed(1)}${took || " ms"} in the database`,
-  );
+  words.textContent = ` ${status ?? "…"}: ${counted}, ${database.toFixed(1)}${took || " ms"} in the database`;
 }

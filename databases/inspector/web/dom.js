@@ -35,24 +35,28 @@ export function mark(element, name, value) {
   }
 }
 
-// One child for each item, in their order; what stays keeps its element, and so the focus in it.
+// One child for each item, in their order. What stays keeps its element, and so the focus in it, and
+// stays where it is as long as the order allows: a press on what is moved is lost.
 export function keyed(container, items, keyOf, create, update) {
-  const left = new Map();
-  for (const child of container.children) left.set(child.dataset.key, child);
+  const wanted = new Map(items.map((item) => [String(keyOf(item)), item]));
+  const known = new Map();
+  for (const child of [...container.children]) {
+    if (wanted.has(child.key)) known.set(child.key, child);
+    else child.remove();
+  }
+  const focused = container.contains(document.activeElement) ? document.activeElement : null;
   let place = container.firstElementChild;
-  for (const item of items) {
-    const key = String(keyOf(item));
-    let element = left.get(key);
-    if (element) left.delete(key);
-    else {
+  for (const [key, item] of wanted) {
+    let element = known.get(key);
+    if (!element) {
       element = create(item);
-      element.dataset.key = key;
+      element.key = key;
     }
     update?.(element, item);
     if (element === place) place = place.nextElementSibling;
     else container.insertBefore(element, place);
   }
-  for (const element of left.values()) element.remove();
+  if (focused !== document.activeElement) focused?.focus({ preventScroll: true });
 }
 
 // Bring an element into sight in its own row, without moving the page.
@@ -61,13 +65,24 @@ export function centre(element) {
   row.scrollLeft = element.offsetLeft - row.offsetLeft - (row.clientWidth - element.offsetWidth) / 2;
 }
 
-// Whatever asks again before the next frame is drawn is drawn with it.
+const asked = new Set();
+
+// Whatever asks again before the next frame is drawn is drawn with it, and so is what asks while it
+// is being drawn: a heading and the rows below it speak of the same.
 export function onceAFrame(draw) {
-  let asked = 0;
   return () => {
-    asked ||= requestAnimationFrame(() => {
-      asked = 0;
-      draw();
-    });
+    if (!asked.size) requestAnimationFrame(drawAll);
+    asked.add(draw);
   };
+}
+
+function drawAll() {
+  try {
+    for (const draw of asked) {
+      asked.delete(draw);
+      draw();
+    }
+  } finally {
+    if (asked.size) requestAnimationFrame(drawAll); // One of them failed, not the others.
+  }
 }

@@ -8,9 +8,9 @@ import { explainButton } from "./explain.js";
 export class MomentsView {
   constructor() {
     this.cards = byId("moments");
-    this.chosen = -1;
+    this.chosen = null;
     this.cards.addEventListener("focusin", ({ target }) => {
-      this.chosen = [...this.cards.children].indexOf(target.closest("[data-moment]"));
+      this.chosen = target.closest("[data-moment]");
     });
   }
 
@@ -26,13 +26,7 @@ export class MomentsView {
       button.lastElementChild.textContent = number;
     });
     const shown = moments.filter((moment) => !this.kind || moment.kind === this.kind);
-    // A card is made anew only if its moment changed: a plan that was asked for stays.
-    keyed(this.cards, shown, (moment) => moment.id, newCard, (card, moment) => {
-      const text = JSON.stringify(moment);
-      if (card.shown === text) return;
-      card.shown = text;
-      fill(card, moment);
-    });
+    keyed(this.cards, shown, (moment) => moment.id, newCard, fill);
     this.reveal();
   }
 
@@ -50,11 +44,12 @@ export class MomentsView {
     const by = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
     if (!by) {
       if (event.key !== "Enter" || event.target.closest("a, button, summary")) return false;
-      this.cards.children[this.chosen]?.querySelector("a.request")?.click();
+      if (this.chosen?.isConnected) this.chosen.querySelector("a.request")?.click();
       return true;
     }
     if (event.target.closest("pre") && event.key.startsWith("Arrow")) return false;
-    const card = this.cards.children[Math.max(0, this.chosen + by)];
+    const cards = [...this.cards.children];
+    const card = cards[Math.max(0, cards.indexOf(this.chosen) + by)];
     if (!card) return false;
     card.focus();
     card.scrollIntoView({ block: "nearest" });
@@ -76,38 +71,60 @@ function newCard(moment) {
   return make("li.card.moment", { "data-moment": moment.id, tabindex: -1 });
 }
 
+// Only the parts that changed are made anew: a link that is being pressed and a plan that was asked
+// for stay.
 function fill(card, moment) {
-  const step = moment.steps[0];
-  const link = moment.request && `#requests/${moment.request.n}${step === undefined ? "" : `/${step}`}`;
-  const about = make("p.about");
-  about.append(
-    ...[
-      moment.place && make("span.file", {}, fullPlace(moment.place)),
-      moment.request && make("a.request", { href: link }, requestName(moment.request)),
-      make("time.quiet", { datetime: new Date(moment.time * 1000).toISOString() }, timeOfDay(moment.time)),
-    ].filter(Boolean),
+  const { kind, title, cost, place, request, time, steps, holder, wrong, right, sql, family } = moment;
+  mark(card, "data-kind", kind);
+  const parts = [
+    [head, kind, title, cost],
+    [about, place, request, steps[0], time],
+    [why, moment.detail],
+    holder && [heldBy, holder],
+    (wrong || right) && [pair, wrong, right],
+    sql && [folded, sql],
+    moment.explain && family && [explainButton, family],
+  ].filter(Boolean);
+  const keyOf = ([part, ...of]) => `${part.name} ${JSON.stringify(of)}`;
+  keyed(card, parts, keyOf, ([part, ...of]) => part(...of));
+}
+
+function head(kind, title, cost) {
+  return make(
+    "div.moment-head",
+    {},
+    make("span.tag", {}, line(kind, 40)),
+    make("h3", {}, line(title, 400)),
+    cost === null ? null : make("b.cost", { title: "What it cost" }, duration(cost)),
   );
-  mark(card, "data-kind", moment.kind);
-  card.replaceChildren(
-    make(
-      "div.moment-head",
-      {},
-      make("span.tag", {}, line(moment.kind, 40)),
-      make("h3", {}, line(moment.title, 400)),
-      moment.cost === null ? null : make("b.cost", { title: "What it cost" }, duration(moment.cost)),
-    ),
-    about,
-    make("p", {}, visible(moment.detail)),
+}
+
+function about(place, request, step, time) {
+  const link = request && `#requests/${request.n}${step === undefined ? "" : `/${step}`}`;
+  return make(
+    "p.about",
+    {},
+    place && make("span.file", {}, fullPlace(place)),
+    request && make("a.request", { href: link }, requestName(request)),
+    make("time.quiet", { datetime: new Date(time * 1000).toISOString() }, timeOfDay(time)),
   );
-  if (moment.holder) card.append(make("p.holder", {}, "Held by ", make("b", {}, line(moment.holder))));
-  if (moment.wrong || moment.right) {
-    const pair = make("div.pair");
-    if (moment.wrong) pair.append(codeBlock(moment.wrong, "Wrong", "wrong"));
-    if (moment.right) pair.append(codeBlock(moment.right, "Right", "right"));
-    card.append(pair);
-  }
-  if (moment.sql) card.append(folded(moment.sql));
-  if (moment.explain && moment.family) card.append(explainButton(moment.family));
+}
+
+function why(detail) {
+  return make("p", {}, visible(detail));
+}
+
+function heldBy(holder) {
+  return make("p.holder", {}, "Held by ", make("b", {}, line(holder)));
+}
+
+function pair(wrong, right) {
+  return make(
+    "div.pair",
+    {},
+    wrong ? codeBlock(wrong, "Wrong", "wrong") : null,
+    right ? codeBlock(right, "Right", "right") : null,
+  );
 }
 
 // Two hundred long statements would be a page of their own: each is built when it is opened.

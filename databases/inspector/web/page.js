@@ -23,14 +23,14 @@ const shown = () => (route.view === "requests" && route.request !== undefined ? 
 
 const now = new NowView({ say, draws: draws("now") });
 const requests = new RequestsView({
-  open: (n) => (location.hash = `requests/${n}`),
+  open: (n) => go(`requests/${n}`),
   draws: draws("requests"),
 });
 const request = new RequestView({
   chosen: keepAddress,
   beside(n, by) {
     const next = requests.beside(n, by);
-    if (next) location.hash = `requests/${next.n}`;
+    if (next) go(`requests/${next.n}`);
   },
 });
 const moments = new MomentsView();
@@ -48,7 +48,9 @@ const stream = new Stream({
   },
   receive(kind, data) {
     if (kind === "status") return describe(data);
-    if (kind !== "request" || shown() === "request") views[kind].draw(data);
+    if (kind === "request" && shown() !== "request") return;
+    views[kind].draw(data);
+    mark(byId(`view-${kind}`), "aria-busy", null);
   },
   connection(state) {
     online = state === "live";
@@ -86,7 +88,9 @@ function follow() {
   }
   if (shown() === "request") request.expect(number, step);
   if (route.view === "moments" && number !== undefined) moments.reveal(number);
-  stream.open(shown() === "request" ? `view=requests&request=${number}` : `view=${route.view}`);
+  const query = shown() === "request" ? `view=requests&request=${number}` : `view=${route.view}`;
+  // Until the server has told it, a view shows what it was the last time.
+  if (stream.open(query)) mark(byId(`view-${shown()}`), "aria-busy", "true");
   if (shown() === before) return;
   if (before) scrollTo(0, 0);
   if (shown() === "requests") {
@@ -97,6 +101,12 @@ function follow() {
     }
   }
   document.title = `${shown() === "request" ? "Request" : byId(`view-${route.view}`).ariaLabel} · Inspector`;
+}
+
+// At once: the browser tells of the new address later, and the next key may come before.
+function go(hash) {
+  location.hash = hash;
+  follow();
 }
 
 // The address names the step, to be passed on; browsers allow it to change only so often.
@@ -134,8 +144,7 @@ for (const button of document.querySelectorAll("[data-close]")) {
 byId("clear-now").onclick = async () => {
   byId("clearing").close();
   try {
-    await post("clear");
-    requests.forget();
+    await post("clear"); // What is left the stream tells, perhaps before this is answered.
     say("Forgot everything that was recorded.");
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
@@ -144,7 +153,7 @@ byId("clear-now").onclick = async () => {
 };
 
 function back() {
-  if (shown() === "request") location.hash = "requests";
+  if (shown() === "request") go("requests");
 }
 
 byId("back").onclick = (event) => {
@@ -162,20 +171,19 @@ document.addEventListener("keydown", (event) => {
       target.value = "";
       requests.draw();
     } else if (key === "Enter" || key === "ArrowDown") {
-      requests.list.focus();
-      requests.list.select(0);
+      requests.toFirst();
       event.preventDefault();
     }
     return;
   }
   if (target.matches("input[type=range]") && /^(Arrow|Page|Home|End)/.test(key)) return;
-  if (/^[1-4]$/.test(key)) location.hash = VIEWS[key - 1];
+  if (/^[1-4]$/.test(key)) go(VIEWS[key - 1]);
   else if (key === "?") byId("help").showModal();
   else if (key === "p") pause();
   else if (key === "Escape") back();
   else if (key === "/" && route.view !== "requests") {
-    location.hash = "requests";
-    setTimeout(() => byId("filter").focus());
+    go("requests");
+    byId("filter").focus();
     event.preventDefault();
   } else views[shown()].key?.(event);
 });

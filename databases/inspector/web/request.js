@@ -35,8 +35,9 @@ export class RequestView {
       if (step !== undefined) this.table.select(step);
       return this.table.list.focus();
     }
-    this.n = n;
     this.wanted = step;
+    if (n === this.n) return;
+    this.n = n;
     this.detail = this.known = null;
     byId("request-detail").hidden = true;
     byId("request-gone").hidden = true;
@@ -115,6 +116,7 @@ export class RequestView {
   }
 
   #stepped() {
+    if (!this.detail) return; // A key that came late: these are the steps of the request before.
     if (this.live && this.table.index < this.table.steps.length - 1) this.follow(false);
     this.#describe();
     const step = this.table.steps[this.table.index];

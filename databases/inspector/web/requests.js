@@ -85,9 +85,11 @@ export class RequestsView {
     for (const { n } of done.slice(0, this.known.size - KEPT)) this.known.delete(n);
   }
 
-  forget() {
-    this.known.clear();
-    this.draw();
+  // To the first that was found, also by what was typed since the last frame.
+  toFirst() {
+    this.#draw();
+    this.list.focus();
+    this.list.select(0);
   }
 
   // The one before or after in the order of the list.

@@ -76,25 +76,28 @@ export class StatementsView {
     panel.hidden = false;
     if (this.family !== statement.family) {
       this.family = statement.family;
-      this.facts = make("p.quiet");
+      this.facts = make("span");
+      this.slowest = make("a.request");
+      this.worst = make("span", {}, ". The slowest was in ", this.slowest);
       this.places = make("ul.places");
       panel.replaceChildren(
         make("h3", {}, "Statement ", make("span.quiet", {}, line(statement.family, 40))),
-        this.facts,
+        make("p.quiet", {}, this.facts, this.worst),
         sqlBlock(statement.sql),
         ...(statement.explain ? [explainButton(statement.family)] : []),
         make("h4", {}, "Places"),
         this.places,
       );
     }
-    this.facts.replaceChildren(
+    write(
+      this.facts,
       `${counted(statement.count, "time")}, ${duration(statement.total)} in all, ` +
         `${Math.round((100 * statement.total) / this.all)}% of the time in the database`,
     );
-    if (statement.slowest) {
-      const link = make("a.request", { href: `#requests/${statement.slowest.n}` }, requestName(statement.slowest));
-      this.facts.append(". The slowest was in ", link);
-    }
+    const { slowest } = statement;
+    this.worst.hidden = !slowest;
+    write(this.slowest, requestName(slowest));
+    mark(this.slowest, "href", slowest && `#requests/${slowest.n}`);
     const places = JSON.stringify(statement.places);
     if (places === this.places.shown) return;
     this.places.shown = places;

@@ -1,6 +1,8 @@
 // What the server pushes. One EventSource at a time, for what is being looked at, and no more than
 // one drawing a frame, however much arrives.
 
+import { onceAFrame } from "./dom.js";
+
 const RETRY = 2000;
 const GRACE = 1500; // Streams end and are opened again all the time; only what lasts is a loss.
 const WHOLE = ["status", "now", "moments", "statements"];
@@ -16,25 +18,28 @@ export class Stream {
     this.waiting = new Map(); // The newest of each, not even parsed before its turn.
     this.drawn = new Set();
     this.paused = false;
+    this.ask = onceAFrame(() => this.#draw());
     // A browser keeps six connections to a server; pages in the background must leave them to others.
     document.addEventListener("visibilitychange", () => (document.hidden ? this.#close() : this.#connect()));
     addEventListener("pagehide", () => this.#close());
     addEventListener("pageshow", (event) => event.persisted && this.#connect());
   }
 
+  // False where it is open already.
   open(query) {
-    if (query === this.query) return;
+    if (query === this.query) return false;
     this.query = query;
     this.waiting.clear();
     this.drawn.clear();
     this.newest = null;
     this.#connect();
+    return true;
   }
 
   // Paused, what is opened newly is drawn once, and then stays as it is.
   pause(paused) {
     this.paused = paused;
-    if (!paused) this.#ask();
+    if (!paused) this.ask();
   }
 
   #close() {
@@ -71,18 +76,15 @@ export class Stream {
 
   #arrived(kind, data) {
     this.waiting.set(kind, data);
-    this.#ask();
+    this.ask();
   }
 
-  #ask() {
-    this.frame ||= requestAnimationFrame(() => {
-      this.frame = 0;
-      for (const [kind, data] of this.waiting) {
-        if (this.paused && kind !== "status" && this.drawn.has(kind)) continue;
-        this.waiting.delete(kind);
-        this.drawn.add(kind);
-        this.receive(kind, data === null ? null : JSON.parse(data));
-      }
-    });
+  #draw() {
+    for (const [kind, data] of this.waiting) {
+      if (this.paused && kind !== "status" && this.drawn.has(kind)) continue;
+      this.waiting.delete(kind);
+      this.drawn.add(kind);
+      this.receive(kind, data === null ? null : JSON.parse(data));
+    }
   }
 }

@@ -1,7 +1,7 @@
 // The variable tracker of the lesson: app, database and query_result after each step. Of many steps
 // it shows those around the chosen one at which something changed.
 
-import { byId, make } from "./dom.js";
+import { byId, keyed, make, mark, write } from "./dom.js";
 import { count, line } from "./format.js";
 
 const VARIABLES = ["app", "database", "query_result"];
@@ -12,41 +12,44 @@ const REACH = 2000; // How far away a change is looked for.
 export class Tracker {
   constructor(go) {
     this.go = go;
+    this.head = make("tr");
+    this.rows = VARIABLES.map((variable) => [variable, make("tr")]);
+    byId("tracker").append(make("thead", {}, this.head), make("tbody", {}, ...this.rows.map(([, row]) => row)));
   }
 
   // position(index) is the number by which the reader knows a step.
   show(steps, index, position, whole) {
-    const columns = around(steps, index);
-    const shown = JSON.stringify([columns.map((each) => [position(each), steps[each].tracker]), index]);
-    if (shown === this.shown) return;
-    this.shown = shown;
-    const head = make("tr", {}, make("th", { scope: "col" }, "Variable"));
-    if (whole) head.append(make("th", { scope: "col" }, "Start"));
-    for (const each of columns) {
-      const title = `After step ${count(position(each))}`;
-      const button = make("button", { type: "button", onclick: () => this.go(each) }, title);
-      head.append(make("th", { scope: "col", "aria-current": each === index ? "step" : null }, button));
-    }
-    const rows = VARIABLES.map((variable) => {
-      const row = make("tr", {}, make("th", { scope: "row" }, variable));
-      if (whole) row.append(make("td", {}, "None"));
-      for (const each of columns) row.append(cell(steps, each, variable, each === index));
-      return row;
+    const columns = ["Variable", ...(whole ? ["Start"] : []), ...around(steps, index)];
+    const ofStep = (update) => (cell, each) => typeof each === "number" && update(cell, each);
+    const title = ofStep((cell, each) => {
+      write(cell.firstElementChild, `After step ${count(position(each))}`);
+      mark(cell, "aria-current", each === index ? "step" : null);
     });
-    byId("tracker").replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows));
+    keyed(this.head, columns, String, (each) => this.#heading(each), title);
+    for (const [variable, row] of this.rows) {
+      const value = ofStep((cell, each) => fill(cell, steps, each, variable, each === index));
+      keyed(row, columns, String, (each) => newCell(each, variable), value);
+    }
+  }
+
+  #heading(each) {
+    const content = typeof each === "number" ? make("button", { type: "button", onclick: () => this.go(each) }) : each;
+    return make("th", { scope: "col" }, content);
   }
 }
 
-function cell(steps, index, variable, present) {
+function newCell(each, variable) {
+  if (each === "Variable") return make("th", { scope: "row" }, variable);
+  return each === "Start" ? make("td", {}, "None") : make("td", {}, make("span"), make("span.unseen"));
+}
+
+function fill(cell, steps, index, variable, present) {
   const value = steps[index].tracker[variable];
   const before = index ? steps[index - 1].tracker[variable] : "None";
-  const changed = value !== before;
-  return make(
-    `td${changed ? ".changed" : ""}${present ? ".present" : ""}`,
-    {},
-    line(value, 120),
-    changed ? make("span.unseen", {}, " (changed)") : null,
-  );
+  cell.classList.toggle("changed", value !== before);
+  cell.classList.toggle("present", present);
+  write(cell.firstElementChild, line(value, 120));
+  write(cell.lastElementChild, value !== before ? " (changed)" : "");
 }
 
 function around(steps, index) {

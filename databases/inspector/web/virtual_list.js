@@ -41,6 +41,7 @@ export class VirtualList {
     this.draw = onceAFrame(() => this.#draw());
     this.scroller.addEventListener("scroll", this.draw, { passive: true });
     this.scroller.addEventListener("keydown", (event) => this.pressed(event));
+    this.scroller.addEventListener("pointerdown", ({ target }) => (this.pressedOn = itemAt(target)));
     this.scroller.addEventListener("click", (event) => this.#clicked(event));
     new ResizeObserver(() => {
       this.rowHeight = 0; // Narrower, a row may be higher.
@@ -117,12 +118,17 @@ export class VirtualList {
   }
 
   #clicked(event) {
-    const row = event.target.closest("[data-index]");
-    if (!row || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    // A row may have come to show another item between press and release: the pressed one is meant.
+    const under = itemAt(event.target);
+    const item = under && (this.pressedOn ?? under);
+    this.pressedOn = null;
+    if (!item || event.ctrlKey || event.metaKey || event.shiftKey) return;
     if (String(window.getSelection())) return; // Somebody is marking text to copy it.
     event.preventDefault();
-    this.select(Number(row.dataset.index));
-    this.onopen?.(this.items[this.selected]);
+    const index = this.indexOf(this.key(item));
+    if (index < 0) return; // It is gone.
+    this.select(index);
+    this.onopen?.(this.items[index]);
   }
 
   #top() {
@@ -195,6 +201,7 @@ export class VirtualList {
     if (!item) return;
     const key = this.key(item);
     const { element } = row;
+    element.item = item;
     mark(element, "id", `${this.id}-${index}`);
     mark(element, "data-index", index);
     mark(element, `data-${this.attribute}`, key);
@@ -202,6 +209,10 @@ export class VirtualList {
     mark(element, "aria-selected", index === this.selected ? "true" : "false");
     this.fill(row.cells, item, element, index);
   }
+}
+
+function itemAt(target) {
+  return target.closest("[data-index]")?.item;
 }
 
 function heading({ name, title, hint, sorts }, sort) {
