@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -96,6 +97,24 @@ def test_an_answer_that_was_overtaken_is_not_shown(page: Page) -> None:
     answer.value.finished()
     page.evaluate("fetch('users').then((answer) => answer.text())")
     expect(summary).to_contain_text("DELETE /users/")
+
+
+def test_a_service_that_was_started_again_is_believed(
+    browser: Browser, serve: Start, file_url: str
+) -> None:
+    settings = ("--inspector", "--database-url", file_url)
+    first = serve(*settings)
+    with window(browser, first.address) as context:
+        page = context.new_page()
+        page.goto("/")
+        add(page, "Ada")
+        expect(page.locator("#last-click-summary")).to_contain_text("POST /users 201:")
+        assert first.stop() == 0
+        again = serve(*settings, "--port", str(urlsplit(first.address).port))
+        page.get_by_role("button", name="Delete Ada").click()
+        page.get_by_role("button", name="Delete", exact=True).click()
+        expect(page.locator("#last-click-summary")).to_contain_text("DELETE /users/1 204:")
+        assert again.stop() == 0
 
 
 def test_what_failed_is_shown_too(page: Page) -> None:

@@ -2,7 +2,7 @@
 //
 // Whatever a user wrote is only ever put in as text. No markup is made from strings.
 
-import { show } from "./last_click.js";
+import { ask } from "./last_click.js";
 
 const byId = (id) => document.getElementById(id);
 const list = byId("users");
@@ -18,6 +18,7 @@ class Problem extends Error {}
 
 async function api(method, path, { body, signal } = {}) {
   let response;
+  const answered = ask();
   try {
     response = await fetch(path, {
       method,
@@ -29,7 +30,7 @@ async function api(method, path, { body, signal } = {}) {
     if (error.name === "AbortError") throw error;
     throw new Problem("The service cannot be reached. Is it running?");
   }
-  show(response.headers.get("Inspector-Request"));
+  answered(response.headers.get("Inspector-Request"));
   if (response.ok) return response.status === 204 ? null : response.json();
   const problem = await response.json().catch(() => ({}));
   const invalid = problem.errors?.map((each) => `The ${each.field} ${each.message}.`).join(" ");

@@ -8,21 +8,30 @@ const panel = byId("last-click");
 const RETRIES = [0, 100, 300, 1000, 3000]; // Milliseconds: the last step comes just after the answer.
 
 let table; // A promise: made when there is something to show, because most services have it off.
+let asked = 0; // Counts what this page asked for; the service begins anew when it is started again.
 let latest = 0;
 
-export async function show(number) {
-  if (!number || Number(number) <= latest) return;
-  latest = Number(number);
+// Called when a request is made; returns what to call with the number of it that comes with its answer.
+export function ask() {
+  const click = ++asked;
+  return (number) => {
+    if (!number || click < latest) return;
+    latest = click;
+    show(number, () => latest === click);
+  };
+}
+
+async function show(number, isLatest) {
   try {
     table ??= makeTable();
     const shown = await table;
     for (const pause of RETRIES) {
       await new Promise((done) => setTimeout(done, pause));
-      if (latest !== Number(number)) return; // Another click came.
+      if (!isLatest()) return; // Another click came.
       const response = await fetch(`inspector/requests/${number}`);
       if (!response.ok) return;
       const detail = await response.json();
-      if (latest !== Number(number)) return; // It overtook this answer.
+      if (!isLatest()) return; // It overtook this answer.
       panel.hidden = false;
       describe(detail.summary);
       // How the service came to be connected is not what the click did.
