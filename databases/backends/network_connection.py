@@ -334,7 +334,8 @@ class NetworkConnection:
         """Make the error of a statement ours as well, with what became of it."""
         link, readonly = self._slot.link, self._readonly
         unknown = self._unknown(sql, of_user)
-        error = fates.told(self._driver, link, error, unknown, fates.BROKEN, readonly=readonly)
+        broken = fates.CLOSED if self._cut_short else fates.BROKEN
+        error = fates.told(self._driver, link, error, unknown, broken, readonly=readonly)
         if isinstance(error, ConnectionFailureError):
             # Its server is away, or takes no writes any more. The others are to the same one.
             self._beyond_reset = True
