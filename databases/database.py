@@ -250,6 +250,10 @@ class Database(Queries, Transactional):
         Args:
             grace: seconds for which what is under way may go on.
 
+        Raises:
+            UnknownOptionError: (a ``TypeError``) for a ``grace`` that is no number; it stays
+                connected.
+
         Example:
             >>> import asyncio, databases
             >>> async def transfer(database):
@@ -346,7 +350,9 @@ class Database(Queries, Transactional):
         self._shared = shared
 
     async def _disconnect(self, site: CallSite, grace: float = _GRACE) -> None:
-        engine = self._engine
+        from databases.stopping import checked as checked_grace
+
+        engine, grace = self._engine, checked_grace(grace)
         # A connect() that is under way comes to its end first.
         async with self._changing():
             stop = engine.stopping

@@ -6,7 +6,13 @@ import asyncio
 import math
 from typing import Any
 
-from databases.exceptions import CommitUnknown, NotConnectedError, combined, disconnected
+from databases.exceptions import (
+    CommitUnknown,
+    NotConnectedError,
+    UnknownOptionError,
+    combined,
+    disconnected,
+)
 from databases.holding import parent_in_group
 
 TYPE_CHECKING = False
@@ -25,6 +31,20 @@ _LAST = 1.0
 
 _LOOK_AGAIN = 0.01
 """Seconds between two looks at what is under way still."""
+
+
+def checked(grace: Any) -> float:
+    """Return the seconds of grace.
+
+    Raises:
+        UnknownOptionError: (a ``TypeError``) for what is no number.
+    """
+    if isinstance(grace, int | float) and not math.isnan(grace):
+        return grace
+    raise UnknownOptionError(
+        "grace is the seconds for which what is under way may go on, 0 for none and math.inf for "
+        f"no limit, not {grace!r}: await database.disconnect(grace=30)"
+    )
 
 
 class Stop:

@@ -44,6 +44,11 @@ BROKEN = (
     "The connection broke, and the server rolls back what was not committed on it. The next "
     "connection() or transaction() gets another one. " + RUN_AGAIN
 )
+CLOSED = (
+    "The connection was closed when a statement on it was cancelled or took too long, and the "
+    "server rolls back what was not committed on it. Let the error of that statement leave the "
+    "block: the next connection() or transaction() gets another one."
+)
 NOT_DONE = "The connection broke before the statement was done: it can be run again."
 
 

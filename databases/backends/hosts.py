@@ -37,7 +37,8 @@ _WANTED = {
 """What ``target_session_attrs`` asks for. Source: PostgreSQL's documentation, 34.1.2."""
 
 _HEAD_START = 0.25
-"""Seconds for which the host that served last is asked alone, and a second choice is held back.
+"""Seconds for which the host that served last is asked alone, and a second choice is held back; and
+for which those that come late may still come.
 Source: RFC 8305, 5, "Connection Attempt Delay"."""
 
 _FAREWELL = 5.0
@@ -112,6 +113,7 @@ class Hosts:
         self._asks = len(target.hosts) > 1 or target.wanted != "any"
         self._last: Host | None = None
         self._leaving: set[asyncio.Task[Any]] = set()
+        self._late: set[asyncio.Task[Any]] = set()
 
     async def connect(self) -> Link:
         """Open a connection.
@@ -154,8 +156,10 @@ class Hosts:
             for link, _ in found.values():
                 self._leave(link)
             for task in asked:
-                task.cancel()
-                self._leaving.add(task)
+                # Cancelled at once, while it is about to answer, asyncpg leaves an error behind
+                # that nobody can retrieve.
+                asyncio.get_running_loop().call_later(_HEAD_START, task.cancel)
+                self._late.add(task)
                 task.add_done_callback(self._came_late)
 
     async def is_well(self, link: Link) -> bool:
@@ -178,11 +182,13 @@ class Hosts:
     async def close(self) -> None:
         """Wait until leave is taken of all servers that were not chosen."""
         loop = asyncio.get_running_loop()
-        while leaving := [task for task in self._leaving if task.get_loop() is loop]:
+        for task in [task for task in self._late if task.get_loop() is loop]:
+            task.cancel()
+        while leaving := [t for t in self._leaving | self._late if t.get_loop() is loop]:
             await asyncio.wait(leaving)
 
     def _in_order(self) -> list[Host]:
-        hosts = list(self._target.hosts)
+        hosts = list(dict.fromkeys(self._target.hosts))  # one that is named twice is asked once
         if self._target.shuffled:
             random.shuffle(hosts)
         else:
@@ -224,7 +230,7 @@ class Hosts:
 
     def _came_late(self, task: asyncio.Task[tuple[Link, Role]]) -> None:
         """Take leave of a server that answered when another one was chosen, if it did."""
-        self._leaving.discard(task)
+        self._late.discard(task)
         if not task.cancelled() and task.exception() is None:
             self._leave(task.result()[0])
 

@@ -270,11 +270,16 @@ class NetworkConnection:
         """Refuse to go on in a transaction that is open no longer: each statement would be kept."""
         self._check_held()
         link = self._slot.link
-        if not self._begun or link.in_transaction() or link.is_closed():
+        if not self._begun:
             return
-        if link.commits_by_itself and not self._ended_as_sql:
-            self._ended_by_itself = True
-            return
+        # Once it was, neither another one (COMMIT AND CHAIN) nor a broken connection may look like
+        # something of which nothing was kept.
+        if not self._ended_as_sql:
+            if link.in_transaction() or link.is_closed():
+                return
+            if link.commits_by_itself:
+                self._ended_by_itself = True
+                return
         raise TransactionStateError(
             "The transaction is open no longer: a COMMIT or ROLLBACK was executed as SQL (leave "
             "that to the transaction), or a part of it was cut short and could not be undone alone."
@@ -329,7 +334,8 @@ class NetworkConnection:
         """Make the error of a statement ours as well, with what became of it."""
         link, readonly = self._slot.link, self._readonly
         unknown = self._unknown(sql, of_user)
-        error = fates.told(self._driver, link, error, unknown, fates.BROKEN, readonly=readonly)
+        broken = fates.CLOSED if self._cut_short else fates.BROKEN
+        error = fates.told(self._driver, link, error, unknown, broken, readonly=readonly)
         if isinstance(error, ConnectionFailureError):
             # Its server is away, or takes no writes any more. The others are to the same one.
             self._beyond_reset = True

@@ -11,6 +11,7 @@ import math
 import random
 from typing import Generic
 
+from databases.backends import descriptors
 from databases.backends.slot import LinkT, Slot, free_name
 from databases.backends.sockets import keep_alive
 
@@ -26,7 +27,7 @@ _OPENING = 10.0
 somebody else will want it."""
 
 _FULL = 1.0
-"""Seconds after which a server that had no room for a connection more is asked again."""
+"""Seconds after which it is tried again where there was no room for a connection more."""
 
 
 class Opening(Generic[LinkT]):
@@ -66,13 +67,14 @@ class Opening(Generic[LinkT]):
         """How many places are taken: also by what is being opened or closed at this moment."""
         self.tasks: set[asyncio.Task[Slot[LinkT] | None]] = set()
         """Those in which connections are being opened."""
-        # Set while the server has no room for more: when it is asked again.
+        # Set while there is no room for more: when it is tried again.
         self._growing: asyncio.TimerHandle | None = None
+        self._no_room = ""
 
     @property
-    def has_no_room(self) -> bool:
-        """Whether the server had no room for a connection more, a moment ago."""
-        return self._growing is not None
+    def no_room(self) -> str:
+        """Why there was no room for a connection more, a moment ago; empty where there was."""
+        return "" if self._growing is None else self._no_room
 
     def take_place(self) -> bool:
         """Take a place for a connection more, if who finds none idle may open one himself."""
@@ -120,9 +122,11 @@ class Opening(Generic[LinkT]):
             async with asyncio.timeout(limit) as within:
                 link = await self._connect()
         except Exception as error:
-            if self.size > 1 and self._is_full(error):
+            no_room = self._why_no_room(error)
+            if self.size > 1 and no_room:
                 # Rather one of the others in a while than none.
                 self.size -= 1
+                self._no_room = no_room
                 if self._growing is None:
                     self._growing = self._loop.call_later(_FULL, self._grow)
                 return None
@@ -139,8 +143,14 @@ class Opening(Generic[LinkT]):
         self._grow()
         return slot
 
+    def _why_no_room(self, error: BaseException) -> str:
+        if self._is_full(error):
+            return "The server has no room for more at the moment"
+        used_up = descriptors.are_used_up(error)
+        return "This process may open no more sockets at the moment (ulimit -n)" if used_up else ""
+
     def _grow(self) -> None:
-        """Let whoever waits open a connection more: the server may have room for it again."""
+        """Let whoever waits open a connection more: there may be room for it again."""
         if self._growing is not None:
             self._growing.cancel()
             self._growing = None
@@ -161,7 +171,7 @@ class Opening(Generic[LinkT]):
                 self._keep(slot)
 
     def close(self) -> None:
-        """Ask the server no more whether it has room."""
+        """Try no more whether there is room."""
         if self._growing is not None:
             self._growing.cancel()
 

@@ -393,6 +393,5 @@ class Pool(Generic[LinkT]):
         more = f"\nand {len(held) - 10} more" if len(held) > 10 else ""
         busy = self._opening.size - len(held)
         opening = f"\n{busy} more are being opened or reset" if busy else ""
-        no_room = "\nThe server has no room for more at the moment"
-        full = no_room if self._opening.has_no_room else ""
-        return "Held by " + "\n        ".join(held[:10]) + more + opening + full
+        no_room = f"\n{self._opening.no_room}" if self._opening.no_room else ""
+        return "Held by " + "\n        ".join(held[:10]) + more + opening + no_room

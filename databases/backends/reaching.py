@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 
-_NO_TLS = re.compile(r"rejected SSL|does not support SSL|offers no TLS|WRONG_VERSION_NUMBER")
+from databases.backends import descriptors
+
+_NO_TLS = re.compile(
+    r"rejected SSL|does not support SSL|offers no TLS|SSL negotiation|WRONG_VERSION_NUMBER"
+)
 _UNTRUSTED = re.compile(r"certificate verify failed|CERTIFICATE_VERIFY_FAILED|server certificate")
 """What the drivers say when TLS is what fails."""
 
@@ -22,7 +26,9 @@ def explain(error: BaseException, shown: str, tells: str, trust: str) -> None:
         # asyncio's, at the end of a time limit.
         error.args = ("No answer came in time",)
     advice = f"Does a server listen there, and can it be reached from here? `{tells}` tells."
-    if _UNTRUSTED.search(str(error)):
+    if descriptors.are_used_up(error):
+        advice = descriptors.ADVICE
+    elif _UNTRUSTED.search(str(error)):
         advice = (
             "The server's certificate is for another name, or signed by an authority that is not "
             f"trusted here. Name the authority: {trust}"

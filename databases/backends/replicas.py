@@ -14,7 +14,7 @@ import math
 import weakref
 from typing import Any, TypeVar
 
-from databases.backends.replication import has_reached
+from databases.backends.replication import has_reached, is_beyond
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,6 +109,9 @@ class Replica(Server):
         super().__init__(backend)
         self.fresh_at = -math.inf
         """A time of which it provably shows all that was on the primary."""
+        self.strayed_at = -math.inf
+        """When it was last seen to show what is not on the primary. Where their histories have
+        parted a position says nothing, so of no time before that anything is proven."""
 
     def has(self, required: Position) -> bool:
         """Whether it was seen to have come so far."""
@@ -172,7 +175,7 @@ class Replicas:
         """A position that covers all that was written on the primary; None if it is not known."""
         if self._begun() is None:
             return None
-        seen = await self.primary.look()
+        seen = await self._look_at_primary()
         return None if seen is None else seen.written
 
     def fails(self, replica: Replica) -> None:
@@ -227,19 +230,44 @@ class Replicas:
     async def _look(self) -> None:
         now = asyncio.get_running_loop().time()
         # First the primary: what a replica has come to after that it has come to by now.
-        seen = await self.primary.look()
+        seen = await self._look_at_primary()
         if seen is not None:
             history = self._history
             history.append((now, seen.shown))
             while history[0][0] < now - self._max_lag:
                 history.popleft()
         await asyncio.gather(*[self._look_at(replica) for replica in self.all])
+        if seen is not None and self._beyond(seen):
+            # It may be there by now.
+            await self._look_at_primary()
+
+    async def _look_at_primary(self) -> Sight | None:
+        """What the primary is now, and which replicas cannot be its own.
+
+        One that was further before has a history that the primary does not have: it followed one
+        that is no more, and the present one had received less when it was promoted.
+        """
+        before = [(replica, replica.sight) for replica in self.all]
+        seen = await self.primary.look()
+        if seen is not None and not seen.is_replica:
+            for replica, sight in before:
+                if sight is not None and is_beyond(sight.shown, seen.written):
+                    replica.strayed_at = asyncio.get_running_loop().time()
+                    replica.fresh_at = -math.inf
+        return seen
+
+    def _beyond(self, seen: Sight) -> bool:
+        """Whether a replica shows more than the primary did."""
+        sights = [replica.sight for replica in self.all]
+        return any(sight and is_beyond(sight.shown, seen.written) for sight in sights)
 
     async def _look_at(self, replica: Replica) -> None:
         seen = await replica.look()
         if seen is None:
             return
         for time, position in reversed(self._history):
+            if time <= replica.strayed_at:
+                return
             # Where the primary's is not known, nobody can tell how far another one is behind.
             if position is None or has_reached(seen.shown, position):
                 replica.fresh_at = max(replica.fresh_at, time)

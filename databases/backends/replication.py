@@ -54,3 +54,15 @@ def has_reached(position: Position | None, required: Position) -> bool:
     if position is None:
         return False
     return all(position.get(source, -1) >= number for source, number in required.items())
+
+
+def is_beyond(position: Position | None, other: Position | None) -> bool:
+    """Whether a server that has come to a position shows what one at another position has not.
+
+    Example:
+        >>> is_beyond({"a": 5}, {"a": 4}), is_beyond({"a": 5, "b": 1}, {"a": 5})
+        (True, False)
+    """
+    if position is None or other is None:
+        return False
+    return any(number > other.get(source, number) for source, number in position.items())

@@ -104,6 +104,33 @@ async def chosen(hosts: Hosts) -> str:
     return name
 
 
+async def test_those_that_come_late_are_not_cut_off_at_once_but_told_goodbye() -> None:
+    servers = Servers(a=ConnectionRefusedError(), b=PRIMARY, c=PRIMARY)
+    connect, late = servers.connect, asyncio.Event()
+
+    async def later(host: Any) -> FakeLink:
+        if host is C:
+            await late.wait()
+        return await connect(host)
+
+    servers.connect = later  # type: ignore[method-assign]
+    hosts = servers.hosts()
+    async with asyncio.timeout(5):
+        link: Any = await hosts.connect()
+        await settled()
+        late.set()
+        await settled()
+        await hosts.close()
+    assert [each.ended for each in servers.links] == ["", "closed"]
+    assert link is servers.links[0]
+
+
+async def test_a_host_that_is_named_twice_is_asked_once() -> None:
+    servers: Any = Servers(a=ConnectionRefusedError(), b=PRIMARY)
+    assert await chosen(Hosts(servers, Target((A, B, B), "read-write"))) == "b"
+    assert servers.asked == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     ("wanted", "roles", "host"),
     [

@@ -16,7 +16,7 @@ from databases.retrying import _pause
 from databases.steps import Kind as Told
 from tests.library.kinds import CONCURRENT, NETWORK_ONLY, SQLITE_ONLY, Kind, Network
 from tests.library.places import OnServer, until
-from tests.library.pools import is_whole, notes_of
+from tests.library.pools import is_whole, notes_of, until_gone
 from tests.library.seen import Seen
 from tests.library.users import INSERT, USERS, count, writes_at_once
 
@@ -342,6 +342,30 @@ async def test_on_a_connection_that_broke_and_is_held_nothing_is_tried_again(
     assert calls == 2
     await is_whole(database)
     assert await count(database) == 0
+
+
+@NETWORK_ONLY
+@pytest.mark.parametrize("end", ["COMMIT", "COMMIT AND CHAIN"])
+@pytest.mark.parametrize("after", ["a conflict", "the end of the session"])
+async def test_what_a_commit_executed_as_sql_has_kept_is_not_done_twice(
+    kind: Network, database: Database, server: OnServer, end: str, after: str
+) -> None:
+    async def function() -> None:
+        session = int(await database.fetch_val(kind.session))
+        await database.execute("INSERT INTO users (name) VALUES (NULL)")
+        await database.execute(end)
+        if after == "a conflict":
+            await database.execute("SELECT 1")
+            raise conflict()
+        server.end_session(session)
+        await until_gone(server, session)
+        await database.execute("SELECT 1")
+
+    async with asyncio.timeout(5):
+        with pytest.raises(exceptions.TransactionStateError, match="executed as SQL"):
+            await database.run_in_transaction(function, retry=0.1)
+    assert await count(database) == 1
+    await is_whole(database)
 
 
 # What cannot be run again.

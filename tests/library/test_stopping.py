@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import Any
 
 import pytest
 
@@ -119,6 +120,15 @@ async def test_who_waits_for_a_connection_or_a_turn_is_sent_home_at_once(
         work.go.set()
         await task
         await disconnecting
+
+
+@SQLITE_ONLY
+@pytest.mark.parametrize("grace", [None, "5", float("nan")])
+async def test_what_is_no_number_of_seconds_stops_nothing(database: Database, grace: Any) -> None:
+    with pytest.raises(exceptions.UnknownOptionError, match=r"disconnect\(grace=30\)"):
+        await database.disconnect(grace=grace)
+    assert database.is_connected
+    await database.disconnect(grace=float("inf"))
 
 
 async def test_what_was_under_way_leaves_the_pool_whole(kind: Kind, database: Database) -> None:

@@ -8,8 +8,17 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from databases import Database, exceptions
-from tests.library.kinds import NETWORK_ONLY, ON_POSTGRESQL, ON_SQLITE, SQLITE_ONLY, Kind, on
+from tests.library.kinds import (
+    MARIADB_ONLY,
+    NETWORK_ONLY,
+    ON_POSTGRESQL,
+    ON_SQLITE,
+    SQLITE_ONLY,
+    Kind,
+    on,
+)
 from tests.library.places import OnServer, Place, until
+from tests.library.pools import notes_of
 from tests.library.users import INSERT, USERS, count, writes_at_once
 
 Call = Callable[[Kind, Database, float | None], Awaitable[object]]
@@ -180,6 +189,18 @@ async def test_a_transaction_with_a_query_that_took_too_long_is_not_kept_in_sile
             with pytest.raises(exceptions.QueryTimeoutError):
                 await database.execute(kind.endless_write, timeout=0.05)
     assert await count(database) == 0
+
+
+@MARIADB_ONLY
+async def test_going_on_where_it_closed_the_connection_is_told_so(
+    kind: Kind, database: Database
+) -> None:
+    with pytest.raises(exceptions.ConnectionFailureError) as caught:
+        async with database.transaction():
+            with pytest.raises(exceptions.QueryTimeoutError):
+                await database.execute(kind.endless_write, timeout=0.05)
+            await database.execute(INSERT, {"name": "Grace"})
+    assert "closed when a statement on it was cancelled or took too long" in notes_of(caught.value)
 
 
 @SQLITE_ONLY

@@ -6,6 +6,7 @@ import copy
 import sqlite3
 
 from databases import exceptions
+from databases.backends import descriptors
 from databases.backends.fates import RUN_AGAIN
 
 TYPE_CHECKING = False
@@ -82,13 +83,15 @@ def adopted(error: BaseException, options: SQLiteOptions) -> BaseException:
     error = exceptions.adopt(error, ours)
     advice = _ADVICE.get(code)
     if advice is None and code == sqlite3.SQLITE_CANTOPEN and options.path is not None:
-        advice = _why_not_opened(options)
+        advice = _why_not_opened(error, options)
     if advice is not None:
         error.add_note(f"The database is {options.name}\n{advice}")
     return error
 
 
-def _why_not_opened(options: SQLiteOptions) -> str:
+def _why_not_opened(error: BaseException, options: SQLiteOptions) -> str:
+    if descriptors.are_used_up(error):
+        return descriptors.ADVICE
     path = options.path
     assert path is not None
     if not path.parent.is_dir():

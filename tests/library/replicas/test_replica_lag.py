@@ -54,3 +54,38 @@ async def test_a_replica_is_behind_by_the_time_since_the_primary_was_where_it_is
     replica.position = 2
     assert await is_read_after(0)
     await replicas.stop()
+
+
+async def test_one_that_was_further_than_the_primary_shows_another_history(clock: Clock) -> None:
+    primary, replica = FakeServer(is_replica=False), FakeServer(is_replica=True)
+    backends: list[Any] = [primary, replica]
+    replicas = Replicas(backends[0], backends[1:], max_lag=10)
+
+    async def is_read() -> bool:
+        await clock.forward(1)
+        await replicas._look()
+        return await replicas.choose(None) is not None
+
+    # The one that was promoted had received less.
+    replica.position = 5
+    assert not await is_read()
+    primary.position = 3
+    assert await replicas.choose(await replicas.written()) is None
+    assert not await is_read()
+    # Nor is it only behind once the primary has overtaken it.
+    primary.position = 6
+    assert not await is_read()
+    # It was made anew, as a copy.
+    replica.position = 6
+    assert await is_read()
+    # And one that does follow may be seen to be further, where something was written meanwhile.
+    looked = replica.look
+
+    async def meanwhile(link: object, *, caught_up: bool) -> Sight:
+        primary.position = replica.position = replica.position + 1
+        return await looked(link, caught_up=caught_up)
+
+    replica.look = meanwhile  # type: ignore[method-assign]
+    assert await is_read()
+    assert await replicas.choose(await replicas.written()) is not None
+    await replicas.stop()
