@@ -97,7 +97,7 @@ class Servers:
 async def chosen(hosts: Hosts) -> str:
     async with asyncio.timeout(5):
         link: Any = await hosts.connect()
-    await hosts.close()
+        await hosts.close()
     assert link.servers.open == [link]
     link.terminate()
     name: str = link.host[0]

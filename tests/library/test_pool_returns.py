@@ -141,6 +141,17 @@ async def test_a_temporary_table_is_not_kept_while_others_wait(fake: FakeServer)
     assert fake.calls == [f"{create} 1", "reset 1", f"{SELECT} 1"]
 
 
+async def test_nor_is_it_where_others_come_while_its_task_goes_on(fake: FakeServer) -> None:
+    backend = await connected(fake, max_size=1)
+    create = "CREATE TEMP TABLE t (id int)"
+    await run(backend, create)
+    waiting = asyncio.create_task(run(backend, SELECT))
+    await run(backend, UPDATE)
+    async with asyncio.timeout(1):
+        await waiting
+    assert fake.calls == [f"{create} 1", f"{UPDATE} 1", "reset 1", f"{SELECT} 1"]
+
+
 # Connections that break.
 
 
