@@ -134,9 +134,9 @@ class Waiting:
             queue[waiter] = None
             if again:
                 # Before all who came after him. Before him are others whose turn it still is.
-                before = list(takewhile(lambda each: each.deadline < deadline, queue))
-                for each in (waiter, *reversed(before)):
-                    queue.move_to_end(each, last=False)
+                before = list(takewhile(lambda other: other.deadline < deadline, queue))
+                for other in (waiter, *reversed(before)):
+                    queue.move_to_end(other, last=False)
             waits(self.what, self._held)
             if self._timer is None:
                 self._watch()
