@@ -167,6 +167,27 @@ async def test_what_never_reached_the_server_is_run_again(fake: FakeServer, text
     assert await run(backend, text) == 2
 
 
+async def test_it_is_run_again_although_it_is_handed_one_that_is_gone_again(
+    fake: FakeServer,
+) -> None:
+    backend = await connected(fake, min_size=3, max_size=3)
+    pool = backend._pool
+    assert pool is not None
+    gone = await lent(pool, 3)
+    task = asyncio.create_task(run(backend, SELECT))
+    others = [asyncio.create_task(pool.acquire(here(), SELECT)) for _ in range(2)]
+    await settled()
+    fake.gates["connect"] = asyncio.Event()
+    for slot in gone:
+        slot.link.closed = True
+        pool.give_back(slot)
+        await settled()
+    # The first and the third were handed to it; the others have one, or the right to open it.
+    fake.gates["connect"].set()
+    assert await task > 3
+    await asyncio.gather(*others)
+
+
 async def test_what_may_have_reached_it_is_an_error_that_says_so(fake: FakeServer) -> None:
     backend = await connected(fake)
     breaks(fake, UPDATE, Gone())
