@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from databases import exceptions
+from databases.backends.hosts import Target
+from databases.backends.link import Role
 from databases.statements import Batch, Statement
 from databases.stopping import Stop
 from tests.library.fake_links import (
@@ -25,6 +27,11 @@ from tests.library.fake_links import (
     run,
     settled,
 )
+
+
+class Deposed(Exception):
+    """A server says that it is no longer what was asked for."""
+
 
 SELECT = "SELECT 1"
 UPDATE = "UPDATE users SET id = 2"
@@ -331,6 +338,25 @@ async def test_closing_does_not_wait_for_ever(fake: FakeServer, clock: Clock, sq
         await holder
 
 
+async def test_of_what_the_server_stopped_in_time_it_is_known_that_it_is_not_kept(
+    fake: FakeServer,
+) -> None:
+    backend = await connected(fake)
+    fake.gates[UPDATE] = asyncio.Event()
+    stopped = Gone("canceling statement due to user request")
+    stopped.sqlstate = "57014"  # type: ignore[attr-defined]
+    fake.errors[UPDATE] = [stopped]
+    single = asyncio.create_task(run(backend, UPDATE))
+    await settled()
+    closing = asyncio.create_task(backend.disconnect(Stop(0.0)))
+    await settled()
+    fake.gates[UPDATE].set()
+    with pytest.raises(exceptions.NotConnectedError) as caught:
+        await single
+    assert not isinstance(caught.value, exceptions.CommitUnknown)
+    await closing
+
+
 async def test_a_commit_that_is_under_way_is_not_cut_short(fake: FakeServer, clock: Clock) -> None:
     backend = await connected(fake, max_size=2)
     fake.gates["COMMIT"] = asyncio.Event()
@@ -508,6 +534,36 @@ async def test_nobody_knows_of_a_statement_behind_one_that_has_committed_by_itse
     breaks(fake, "INSERT INTO a VALUES (1)", Gone())
     with pytest.raises(exceptions.CommitUnknown):
         await connection.execute(bound("INSERT INTO a VALUES (1)"), here())
+    connection.release()
+
+
+@pytest.mark.parametrize("text", ["CALL procedure()", f"{UPDATE}; {UPDATE}", UPDATE])
+async def test_what_a_server_that_lost_its_role_may_have_done_in_part_is_not_run_again(
+    fake: FakeServer, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    def role_told(error: BaseException) -> Role | None:
+        return Role.UNREADY if isinstance(error, Deposed) else None
+
+    monkeypatch.setattr(fake, "role_told", role_told)
+    backend = await connected(fake, Target(wanted="read-write"))
+    fake.errors[text] = [Deposed("not the primary any more")]
+    if text == UPDATE:
+        assert await run(backend, text) == 2
+        return
+    with pytest.raises(Deposed):
+        await run(backend, text)
+    assert fake.calls.count(f"{text} 1") == len(fake.links) == 1
+
+
+async def test_a_rollback_after_a_commit_that_failed_is_told_once(fake: FakeServer) -> None:
+    backend = await connected(fake)
+    connection = await backend.acquire(here())
+    await connection.begin({}, here(), lazy=False)
+    fake.errors["COMMIT"] = [ValueError("no")]
+    with pytest.raises(ValueError, match="no"):
+        await connection.commit()
+    await connection.rollback()
+    assert fake.calls[-2:] == ["COMMIT 1", "ROLLBACK 1"]
     connection.release()
 
 

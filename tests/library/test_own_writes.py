@@ -1,0 +1,200 @@
+"""A request sees what it has written, whatever happens at the same moment: with servers of the
+imagination, where moments can be chosen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from databases import exceptions
+from databases.backends.replicas import Server
+from databases.backends.replicated import ReplicatedBackend
+from databases.backends.replication import Sight
+from databases.routing import Routing
+from tests.library.fake_links import bound, here, settled
+
+INSERT = "INSERT INTO users VALUES (1)"
+
+
+class FakeBackend:
+    """A server that has come to a position, and answers when it is told to."""
+
+    dialect: Any = None
+    name = "primary"
+    busy = 0
+
+    def __init__(self, *, is_replica: bool) -> None:
+        self.is_replica = is_replica
+        self.position = 1
+        self.writes = asyncio.Event()
+        self.answers = asyncio.Event()
+        self.looks = asyncio.Event()
+        for event in (self.writes, self.answers, self.looks):
+            event.set()
+        self.error: Exception | None = None
+
+    def only_reads(self, sql: str) -> bool:
+        return sql.startswith("SELECT")
+
+    def makes_table(self, sql: str) -> bool:
+        return False
+
+    async def fetch(self, bound: object, limit: int | None, site: object) -> str:
+        return self.name
+
+    async def execute(self, bound: object, site: object) -> None:
+        await self.writes.wait()
+        self.position += 1
+        await self.answers.wait()
+        if self.error is not None:
+            raise self.error
+
+    async def execute_many(self, batches: object, site: object) -> None:
+        await self.execute(batches, site)
+
+    async def acquire(self, site: object, *, readonly: bool) -> FakeConnection:
+        return FakeConnection(self)
+
+    async def open_link(self) -> Any:
+        return self
+
+    async def look(self, link: object, *, caught_up: bool) -> Sight:
+        position = {"log": self.position}
+        await self.looks.wait()
+        return Sight(self.is_replica, position, position)
+
+    def was_left_by_primary(self, seen: Sight) -> bool:
+        return False
+
+    def terminate(self) -> None:
+        pass
+
+    async def connect(self) -> None:
+        pass
+
+    def connect_later(self) -> None:
+        pass
+
+
+class FakeConnection:
+    """A connection on which everything is committed by COMMIT."""
+
+    raw: Any = None
+    savepoint = release_savepoint = rollback_to_savepoint = rollback = None
+
+    def __init__(self, server: FakeBackend) -> None:
+        self._server = server
+
+    async def begin(self, options: object, site: object, *, lazy: bool) -> None:
+        pass
+
+    async def execute(self, bound: object, site: object) -> None:
+        pass
+
+    async def commit(self) -> None:
+        await self._server.execute(None, None)
+
+    def release(self) -> None:
+        pass
+
+
+class Servers:
+    """A primary and a replica, which shows nothing of what is written meanwhile."""
+
+    def __init__(self) -> None:
+        self.primary, self.replica = FakeBackend(is_replica=False), FakeBackend(is_replica=True)
+        servers: list[Any] = [self.primary, self.replica]
+        self.both = ReplicatedBackend(servers[0], {"b": servers[1]}, 10, Routing("replica"))
+
+    async def write(self) -> None:
+        await self.both.execute(bound(INSERT), here())
+
+    async def reads_from(self) -> Any:
+        return await self.both.fetch(bound("SELECT 1"), None, here())
+
+
+@pytest.fixture
+async def servers() -> AsyncIterator[Servers]:
+    servers = Servers()
+    await servers.both.connect()
+    yield servers
+    await servers.both._replicas.stop()
+
+
+async def test_a_position_that_was_asked_for_during_a_write_does_not_cover_it(
+    servers: Servers,
+) -> None:
+    assert await servers.reads_from() == "replica b"
+    servers.primary.writes.clear()
+    writing = asyncio.create_task(servers.write())
+    await settled()
+    assert await servers.reads_from() == "replica b"
+    servers.primary.writes.set()
+    await writing
+    assert await servers.reads_from() == "primary"
+    servers.replica.position = 2
+    assert await servers.reads_from() == "replica b"
+
+
+async def test_nor_does_one_that_was_asked_for_before_another_write(servers: Servers) -> None:
+    await servers.write()
+    servers.replica.position = 2
+    servers.primary.looks.clear()
+    reading = asyncio.create_task(servers.reads_from())
+    await settled()
+    await servers.write()
+    servers.primary.looks.set()
+    assert await reading == "replica b"
+    assert await servers.reads_from() == "primary"
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_what_may_have_been_written_counts(servers: Servers, many: bool) -> None:
+    servers.primary.error = exceptions.CommitUnknown("The connection broke")
+    with pytest.raises(exceptions.CommitUnknown):
+        if many:
+            await servers.both.execute_many([], here())
+        else:
+            await servers.write()
+    assert await servers.reads_from() == "primary"
+
+
+async def test_what_may_have_been_committed_counts(servers: Servers) -> None:
+    connection = await servers.both.acquire(here())
+    await connection.begin({}, here(), lazy=False)
+    await connection.execute(bound(INSERT), here())
+    assert await servers.reads_from() == "replica b"
+    servers.primary.error = exceptions.CommitUnknown("The connection broke")
+    with pytest.raises(exceptions.CommitUnknown):
+        await connection.commit()
+    assert await servers.reads_from() == "primary"
+    connection.release()
+
+
+async def test_what_is_cancelled_while_it_is_written_counts(servers: Servers) -> None:
+    assert await servers.reads_from() == "replica b"
+    servers.primary.answers.clear()
+    writing = asyncio.create_task(servers.write())
+    await settled()
+    writing.cancel()
+    await asyncio.wait([writing])
+    assert await servers.reads_from() == "primary"
+
+
+async def test_who_looks_while_a_look_is_under_way_sees_what_was_done_before_his(
+    servers: Servers,
+) -> None:
+    backend: Any = servers.primary
+    server = Server(backend)
+    backend.looks.clear()
+    first = asyncio.create_task(server.look())
+    await settled()
+    backend.position = 2
+    others = [asyncio.create_task(server.look()) for _ in range(2)]
+    await settled()
+    backend.looks.set()
+    looks = await asyncio.gather(first, *others)
+    assert [seen and seen.written for seen in looks] == [{"log": 1}, {"log": 2}, {"log": 2}]
