@@ -1,9 +1,10 @@
-"""A request sees what it has written, whatever happens at the same moment: with servers of the
-imagination, where moments can be chosen."""
+"""What a request has written it sees, and what a replica cannot do the primary does: with servers
+of the imagination, where moments can be chosen."""
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,6 +18,16 @@ from databases.routing import Routing
 from tests.library.fake_links import bound, here, settled
 
 INSERT = "INSERT INTO users VALUES (1)"
+
+
+class RefusesWrites(exceptions.DriverError):
+    """A statement writes, and a standby says so."""
+
+
+class Full(exceptions.OperationalError):
+    """A server has no room for a connection more."""
+
+    sqlstate = "53300"
 
 
 class FakeBackend:
@@ -35,22 +46,39 @@ class FakeBackend:
         for event in (self.writes, self.answers, self.looks):
             event.set()
         self.error: Exception | None = None
+        """What is raised next, once."""
+        self.asked = 0
+        self.looked = 0
+        self.is_away = False
+        self.writing: set[str] = set()
 
     def only_reads(self, sql: str) -> bool:
-        return sql.startswith("SELECT")
+        return sql.startswith("SELECT") and sql not in self.writing
+
+    def refuses_writes(self, error: object) -> bool:
+        return isinstance(error, RefusesWrites)
+
+    def writes_after_all(self, sql: str) -> None:
+        self.writing.add(sql)
 
     def makes_table(self, sql: str) -> bool:
         return False
 
     async def fetch(self, bound: object, limit: int | None, site: object) -> str:
+        self.asked += 1
+        self._fail()
         return self.name
 
     async def execute(self, bound: object, site: object) -> None:
         await self.writes.wait()
         self.position += 1
         await self.answers.wait()
-        if self.error is not None:
-            raise self.error
+        self._fail()
+
+    def _fail(self) -> None:
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
 
     async def execute_many(self, batches: object, site: object) -> None:
         await self.execute(batches, site)
@@ -62,6 +90,9 @@ class FakeBackend:
         return self
 
     async def look(self, link: object, *, caught_up: bool) -> Sight:
+        self.looked += 1
+        if self.is_away:
+            raise OSError("gone")
         position = {"log": self.position}
         await self.looks.wait()
         return Sight(self.is_replica, position, position)
@@ -153,6 +184,7 @@ async def test_nor_does_one_that_was_asked_for_before_another_write(servers: Ser
 
 @pytest.mark.parametrize("many", [False, True])
 async def test_what_may_have_been_written_counts(servers: Servers, many: bool) -> None:
+    assert await servers.reads_from() == "replica b"
     servers.primary.error = exceptions.CommitUnknown("The connection broke")
     with pytest.raises(exceptions.CommitUnknown):
         if many:
@@ -170,6 +202,22 @@ async def test_what_may_have_been_committed_counts(servers: Servers) -> None:
     servers.primary.error = exceptions.CommitUnknown("The connection broke")
     with pytest.raises(exceptions.CommitUnknown):
         await connection.commit()
+    assert await servers.reads_from() == "primary"
+    connection.release()
+
+
+async def test_on_a_shared_connection_who_wrote_and_whose_it_is_see_it(servers: Servers) -> None:
+    assert await servers.reads_from() == "replica b"
+    connection = await servers.both.acquire(here())
+
+    async def write() -> Any:
+        assert await servers.reads_from() == "replica b"
+        await connection.begin({}, here(), lazy=False)
+        await connection.execute(bound(INSERT), here())
+        await connection.commit()
+        return await servers.reads_from()
+
+    assert await asyncio.create_task(write(), context=contextvars.Context()) == "primary"
     assert await servers.reads_from() == "primary"
     connection.release()
 
@@ -198,3 +246,64 @@ async def test_who_looks_while_a_look_is_under_way_sees_what_was_done_before_his
     backend.looks.set()
     looks = await asyncio.gather(first, *others)
     assert [seen and seen.written for seen in looks] == [{"log": 1}, {"log": 2}, {"log": 2}]
+
+
+async def test_where_nobody_knows_how_far_the_primary_is_it_is_read(servers: Servers) -> None:
+    assert await servers.reads_from() == "replica b"
+    servers.primary.is_away = True
+    await servers.write()
+    assert await servers.reads_from() == "primary"
+
+
+async def test_a_position_is_asked_for_once_after_a_transaction(servers: Servers) -> None:
+    connection = await servers.both.acquire(here())
+    await connection.begin({}, here(), lazy=False)
+    await connection.execute(bound(INSERT), here())
+    await connection.commit()
+    assert await servers.reads_from() == "primary"
+    looked = servers.primary.looked
+    connection.release()
+    assert await servers.reads_from() == "primary"
+    assert servers.primary.looked == looked
+
+
+# What a replica cannot do.
+
+
+@pytest.mark.parametrize("error", [exceptions.TransactionConflictError, Full])
+async def test_a_replica_that_is_well_and_cannot_do_it_is_asked_again_next_time(
+    servers: Servers, error: type[Exception]
+) -> None:
+    servers.replica.error = error("not now")
+    assert await servers.reads_from() == "primary"
+    assert await servers.reads_from() == "replica b"
+
+
+async def test_one_that_is_gone_is_not_asked_again_before_it_is_seen_to_be_well(
+    servers: Servers,
+) -> None:
+    servers.replica.error = exceptions.ConnectionFailureError("gone")
+    assert await servers.reads_from() == "primary"
+    assert await servers.reads_from() == "primary"
+    assert servers.replica.asked == 1
+    await servers.both._replicas._look()
+    assert await servers.reads_from() == "replica b"
+
+
+async def test_what_the_primary_would_answer_too_is_its_answer(servers: Servers) -> None:
+    servers.replica.error = exceptions.ProgrammingError("no such table")
+    with pytest.raises(exceptions.ProgrammingError):
+        await servers.reads_from()
+    assert servers.primary.asked == 0
+
+
+async def test_what_turns_out_to_write_is_seen_and_goes_to_the_primary_at_once_from_then_on(
+    servers: Servers,
+) -> None:
+    servers.replica.error = RefusesWrites("cannot execute nextval() in a read-only transaction")
+    assert await servers.reads_from() == "primary"
+    servers.primary.position = 2
+    other: Any = await servers.both.fetch(bound("SELECT 2"), None, here())
+    assert other == "primary", "what it wrote is not on the replica yet"
+    assert await servers.reads_from() == "primary"
+    assert servers.replica.asked == 1

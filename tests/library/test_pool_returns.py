@@ -178,8 +178,7 @@ async def test_it_is_run_again_although_it_is_handed_one_that_is_gone_again(
     fake: FakeServer,
 ) -> None:
     backend = await connected(fake, min_size=3, max_size=3)
-    pool = backend._pool
-    assert pool is not None
+    pool: Any = backend._pool
     gone = await lent(pool, 3)
     task = asyncio.create_task(run(backend, SELECT))
     others = [asyncio.create_task(pool.acquire(here(), SELECT)) for _ in range(2)]
@@ -535,6 +534,60 @@ async def test_nobody_knows_of_a_statement_behind_one_that_has_committed_by_itse
     with pytest.raises(exceptions.CommitUnknown):
         await connection.execute(bound("INSERT INTO a VALUES (1)"), here())
     connection.release()
+
+
+async def test_nor_of_several_statements_in_one_text_one_of_which_may_have_done_so(
+    fake: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeLink, "commits_by_itself", True)
+    backend = await connected(fake)
+    connection = await backend.acquire(here())
+    await connection.begin({}, here(), lazy=False)
+    text = f"{UPDATE}; CREATE TABLE a (x INT)"
+    breaks(fake, text, Gone())
+    with pytest.raises(exceptions.CommitUnknown):
+        await connection.execute(bound(text), here())
+    connection.release()
+
+
+async def test_what_is_left_of_many_rows_that_failed_is_rolled_back_before_the_next(
+    fake: FakeServer,
+) -> None:
+    backend = await connected(fake)
+    connection = await backend.acquire(here())
+    batches = [Batch(Statement(text), []) for text in (UPDATE, "INSERT INTO users VALUES (1)")]
+    fake.errors[batches[1].statement.sql] = [ValueError("no")]
+    with pytest.raises(ValueError, match="no"):
+        await connection.execute_many(batches, here())
+    await connection.execute(bound(UPDATE), here())
+    assert fake.calls[-2:] == ["ROLLBACK 1", f"{UPDATE} 1"]
+    connection.release()
+
+
+async def test_after_a_cancelled_statement_of_one_that_is_held_the_session_is_reset(
+    fake: FakeServer,
+) -> None:
+    backend = await connected(fake)
+    connection = await backend.acquire(here())
+    fake.gates[UPDATE] = asyncio.Event()
+    task = asyncio.create_task(connection.execute(bound(UPDATE), here()))
+    await settled()
+    task.cancel()
+    await asyncio.wait([task])
+    connection.release()
+    await settled()
+    assert fake.calls == [f"{UPDATE} 1", "reset 1"]
+
+
+async def test_where_one_broke_while_it_was_held_the_others_are_asked_for_a_sign_of_life(
+    fake: FakeServer,
+) -> None:
+    backend = await connected(fake, min_size=2, max_size=2)
+    connection = await backend.acquire(here())
+    connection._slot.link.terminate()
+    connection.release()
+    (await backend.acquire(here())).release()
+    assert [call[:-2] for call in fake.calls] == ["ping"]
 
 
 @pytest.mark.parametrize("text", ["CALL procedure()", f"{UPDATE}; {UPDATE}", UPDATE])
