@@ -49,7 +49,7 @@ class FakeBackend:
         """What is raised next, once."""
         self.asked = 0
         self.looked = 0
-        self.is_away = False
+        self.is_away = self.is_looked_at = False
         self.writing: set[str] = set()
 
     def only_reads(self, sql: str) -> bool:
@@ -94,7 +94,10 @@ class FakeBackend:
         if self.is_away:
             raise OSError("gone")
         position = {"log": self.position}
+        assert not self.is_looked_at, "two looks on one connection at once"
+        self.is_looked_at = True
         await self.looks.wait()
+        self.is_looked_at = False
         return Sight(self.is_replica, position, position)
 
     def was_left_by_primary(self, seen: Sight) -> bool:
@@ -265,6 +268,13 @@ async def test_a_position_is_asked_for_once_after_a_transaction(servers: Servers
     connection.release()
     assert await servers.reads_from() == "primary"
     assert servers.primary.looked == looked
+
+
+async def test_one_that_is_seen_to_be_no_replica_any_more_is_not_read(servers: Servers) -> None:
+    assert await servers.reads_from() == "replica b"
+    await servers.write()
+    servers.replica.position, servers.replica.is_replica = 2, False
+    assert await servers.reads_from() == "primary"
 
 
 # What a replica cannot do.
