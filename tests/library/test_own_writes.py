@@ -18,6 +18,7 @@ from databases.routing import Routing
 from tests.library.fake_links import bound, here, settled
 
 INSERT = "INSERT INTO users VALUES (1)"
+PREFERRED = Routing("replica")
 
 
 class RefusesWrites(exceptions.DriverError):
@@ -317,3 +318,14 @@ async def test_what_turns_out_to_write_is_seen_and_goes_to_the_primary_at_once_f
     assert other == "primary", "what it wrote is not on the replica yet"
     assert await servers.reads_from() == "primary"
     assert servers.replica.asked == 1
+
+
+async def test_of_two_replicas_the_one_that_is_used_less_is_read() -> None:
+    backends: list[Any] = [FakeBackend(is_replica=number > 0) for number in range(3)]
+    both = ReplicatedBackend(backends[0], dict(zip("bc", backends[1:], strict=True)), 10, PREFERRED)
+    await both.connect()
+    backends[1].busy = 5
+    for _ in range(4):
+        answer: Any = await both.fetch(bound("SELECT 1"), None, here())
+        assert answer == "replica c"
+    await both._replicas.stop()
