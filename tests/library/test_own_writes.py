@@ -12,7 +12,7 @@ import pytest
 
 from databases import exceptions
 from databases.backends.replicas import Server
-from databases.backends.replicated import ReplicatedBackend
+from databases.backends.replicated import ReplicaCursor, ReplicatedBackend
 from databases.backends.replication import Sight
 from databases.routing import Routing
 from tests.library.fake_links import bound, here, settled
@@ -52,6 +52,7 @@ class FakeBackend:
         self.looked = 0
         self.is_away = self.is_looked_at = False
         self.writing: set[str] = set()
+        self.held: list[FakeConnection] = []
 
     def only_reads(self, sql: str) -> bool:
         return sql.startswith("SELECT") and sql not in self.writing
@@ -85,7 +86,8 @@ class FakeBackend:
         await self.execute(batches, site)
 
     async def acquire(self, site: object, *, readonly: bool) -> FakeConnection:
-        return FakeConnection(self)
+        self.held.append(FakeConnection(self))
+        return self.held[-1]
 
     async def open_link(self) -> Any:
         return self
@@ -122,18 +124,25 @@ class FakeConnection:
 
     def __init__(self, server: FakeBackend) -> None:
         self._server = server
+        self.is_released = False
 
     async def begin(self, options: object, site: object, *, lazy: bool) -> None:
-        pass
+        self._server._fail()
+
+    async def fetch(self, bound: object, limit: int | None, site: object) -> str:
+        return self._server.name
 
     async def execute(self, bound: object, site: object) -> None:
+        pass
+
+    async def execute_many(self, batches: object, site: object) -> None:
         pass
 
     async def commit(self) -> None:
         await self._server.execute(None, None)
 
     def release(self) -> None:
-        pass
+        self.is_released = True
 
 
 class Servers:
@@ -329,3 +338,42 @@ async def test_of_two_replicas_the_one_that_is_used_less_is_read() -> None:
         answer: Any = await both.fetch(bound("SELECT 1"), None, here())
         assert answer == "replica c"
     await both._replicas.stop()
+
+
+async def test_a_transaction_that_a_replica_cannot_begin_leaves_it(servers: Servers) -> None:
+    connection = await servers.both.acquire(here(), readonly=True)
+    servers.replica.error = exceptions.OperationalError("cannot use serializable mode")
+    await connection.begin({}, here(), lazy=False)
+    answer: Any = await connection.fetch(bound("SELECT 1"), None, here())
+    assert answer == "primary"
+    assert [held.is_released for held in servers.replica.held] == [True]
+    # Of what the primary cannot begin either it is the primary's error.
+    servers.primary.error = exceptions.OperationalError("no")
+    with pytest.raises(exceptions.OperationalError, match="no"):
+        await connection.begin({}, here(), lazy=False)
+    connection.release()
+    assert [held.is_released for held in servers.primary.held] == [True]
+
+
+async def test_an_iteration_that_has_begun_does_not_begin_again_on_the_primary() -> None:
+    class Breaking:
+        """A cursor that breaks after its first rows."""
+
+        def __init__(self) -> None:
+            self.rows: list[Any] = ["first rows"]
+
+        async def fetch(self) -> Any:
+            if not self.rows:
+                raise exceptions.ConnectionFailureError("gone")
+            return self.rows.pop()
+
+        def close(self) -> None:
+            pass
+
+    async def on_primary() -> Any:
+        pytest.fail("its first rows were there already")
+
+    cursor = ReplicaCursor(Breaking(), lambda error: True, on_primary)
+    assert str(await cursor.fetch()) == "first rows"
+    with pytest.raises(exceptions.ConnectionFailureError):
+        await cursor.fetch()
