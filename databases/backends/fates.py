@@ -9,7 +9,6 @@ from __future__ import annotations
 from databases.exceptions import (
     CommitUnknown,
     ConnectionFailureError,
-    DatabaseError,
     DriverError,
     OperationalError,
 )
@@ -72,7 +71,7 @@ def told(
         broken: what to say where nothing can have been kept, if the connection broke.
         readonly: whether the user asked for a transaction, or a server, that only reads.
     """
-    if not isinstance(error, Exception) or isinstance(error, DatabaseError):
+    if not isinstance(error, Exception):
         return error
     lost: type[DriverError] = OperationalError
     if unknown is not None and link.sent:

@@ -270,7 +270,7 @@ class Replicas:
                 return
             # Where the primary's is not known, nobody can tell how far another one is behind.
             if position is None or has_reached(seen.shown, position):
-                replica.fresh_at = max(replica.fresh_at, time)
+                replica.fresh_at = time
                 return
 
     def _is_usable(self, replica: Replica) -> bool:

@@ -50,6 +50,8 @@ def has_reached(position: Position | None, required: Position) -> bool:
     Example:
         >>> has_reached({"a": 5, "b": 1}, {"a": 5}), has_reached({"a": 4}, {"a": 5})
         (True, False)
+        >>> has_reached({"b": 9}, {"a": 5})
+        False
     """
     if position is None:
         return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import OrderedDict
+from itertools import takewhile
 from typing import Any
 
 from databases.backends.pace import SURE, Pace
@@ -132,7 +133,10 @@ class Waiting:
                 raise self._deadlock(waiter)
             queue[waiter] = None
             if again:
-                queue.move_to_end(waiter, last=False)
+                # Before all who came after him. Before him are others whose turn it still is.
+                before = list(takewhile(lambda other: other.deadline < deadline, queue))
+                for other in (waiter, *reversed(before)):
+                    queue.move_to_end(other, last=False)
             waits(self.what, self._held)
             if self._timer is None:
                 self._watch()

@@ -276,9 +276,11 @@ async def lent(pool: Pool[FakeLink], count: int) -> list[Slot[FakeLink]]:
     return [await pool.acquire(here()) for _ in range(count)]
 
 
-async def connected(fake: FakeServer, **options: Any) -> NetworkBackend:
+async def connected(
+    fake: FakeServer, target: Target | None = None, **options: Any
+) -> NetworkBackend:
     driver: Any = fake
-    taken = FakeOptions(PoolOptions.take(options))
+    taken = FakeOptions(PoolOptions.take(options), target=target or Target())
     backend = NetworkBackend(driver, taken, sql.leaves, sql.begin, sql.only_reads, look)
     await backend.connect()
     return backend

@@ -11,6 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 from databases import Database, exceptions
 
@@ -19,6 +20,14 @@ INSERT = "INSERT INTO a VALUES (:n)"
 
 def say(line: str) -> None:
     os.write(1, line.encode() + b"\n")
+
+
+def has_open(path: str) -> bool:
+    """Whether a file is open in this process, as far as the system tells."""
+    descriptors = Path("/proc/self/fd")
+    if not path.startswith("/") or not descriptors.exists():
+        return False
+    return any(os.path.realpath(each).startswith(path) for each in descriptors.iterdir())
 
 
 async def in_child(database: Database) -> None:
@@ -36,11 +45,14 @@ async def in_child(database: Database) -> None:
             if "the process from which this one was forked" not in str(error):
                 raise
     await database.disconnect()  # nothing happens
+    had_it_open = has_open(database.url.database)
     try:
         await database.connect()
     except exceptions.StateError as error:
         say(f"child: {str(error).partition(' was ')[2][:6]}")
         return
+    if had_it_open:
+        say("the child began with the file of its parent open")
     memory = database.url.database in ("", ":memory:")
     if memory:
         await database.execute("CREATE TABLE a (n INTEGER)")
@@ -145,6 +157,29 @@ async def in_a_query(database: Database) -> None:
     await is_well(database)
 
 
+async def in_an_endless_query(database: Database, start: str) -> None:
+    """Something goes on for longer than a fork waits for it."""
+    await prepare(database)
+    endless = "WITH RECURSIVE b(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM b) SELECT max(i) FROM b"
+    task = asyncio.create_task(database.execute(start + endless))
+    async with asyncio.timeout(10):
+        while not database.statistics().held:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    process = fork(database, child, os._exit)
+    await waited(process)
+    task.cancel()
+    await asyncio.wait([task])
+    await is_well(database)
+
+
+async def in_an_endless_read(database: Database) -> None:
+    await in_an_endless_query(database, "")
+
+
+async def in_an_endless_write(database: Database) -> None:
+    await in_an_endless_query(database, "INSERT INTO a ")
+
+
 async def disconnected_first(database: Database) -> None:
     """The parent closes the file while the child has it open."""
     await prepare(database)
@@ -228,6 +263,8 @@ HOW = {
     "multiprocessing": by_multiprocessing,
     "transaction": in_a_transaction,
     "query": in_a_query,
+    "endless read": in_an_endless_read,
+    "endless write": in_an_endless_write,
     "disconnect": disconnected_first,
 }
 

@@ -277,3 +277,13 @@ def replace_by_an_empty_one(path: Path) -> None:
     new = sqlite3.connect(path)
     new.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, name)")
     new.close()
+
+
+async def test_it_is_closed_for_a_fork_and_open_again_after_it(users: Database) -> None:
+    backend: Any = users._engine._backend
+    rest = backend.rest()
+    assert not backend._lane.is_open
+    rest.end()
+    before = handed_over(users)
+    assert await users.fetch_val(POINT, {"id": 1}) == "Ada"
+    assert handed_over(users) == before

@@ -62,6 +62,12 @@ def test_so_do_queries(url: str) -> None:
     assert run("query", url) == ["child: 11", "parent: 56"]
 
 
+@on([FILE])
+@pytest.mark.parametrize("what", ["read", "write"])
+def test_nor_is_the_file_closed_under_one_that_goes_on(url: str, what: str) -> None:
+    assert run(f"endless {what}", url) == ["child: in use", "parent: 55"]
+
+
 @on([FILE, ASYNCPG])
 def test_what_a_child_writes_is_kept_whenever_its_parent_disconnects(url: str) -> None:
     assert run("disconnect", url) == ["parent: 5"]

@@ -50,6 +50,8 @@ class FakeLink:
 
     async def close(self) -> None:
         await asyncio.sleep(0)
+        if self.servers.say_no_goodbye:
+            raise OSError("gone")
         self.ended = self.ended or "closed"
 
     def terminate(self) -> None:
@@ -64,6 +66,7 @@ class Servers:
         self.roles = {places[name]: what for name, what in roles.items()}
         self.asked: list[str] = []
         self.asked_for_roles = 0
+        self.say_no_goodbye = False
         self.links: list[FakeLink] = []
 
     async def connect(self, host: Any) -> FakeLink:
@@ -97,7 +100,7 @@ class Servers:
 async def chosen(hosts: Hosts) -> str:
     async with asyncio.timeout(5):
         link: Any = await hosts.connect()
-    await hosts.close()
+        await hosts.close()
     assert link.servers.open == [link]
     link.terminate()
     name: str = link.host[0]
@@ -182,6 +185,13 @@ async def test_of_two_that_fit_at_once_one_is_told_goodbye() -> None:
     servers = Servers(a=STANDBY, b=PRIMARY, c=PRIMARY)
     assert await chosen(servers.hosts()) in ("b", "c")
     assert [link.ended for link in servers.links].count("closed") == 2
+
+
+async def test_one_that_cannot_be_told_goodbye_is_closed_all_the_same() -> None:
+    servers = Servers(a=STANDBY, b=PRIMARY)
+    servers.say_no_goodbye = True
+    assert await chosen(servers.hosts()) == "b"
+    assert servers.links[0].ended == "terminated"
 
 
 async def test_where_nobody_fits_it_is_said_of_each_why() -> None:

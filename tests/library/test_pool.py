@@ -164,6 +164,7 @@ async def test_connecting_that_is_cancelled_leaves_nothing_open(fake: FakeServer
         await opening
     await settled()
     assert fake.counts(pool) == (0, 0, 0)
+    assert not pool._leaving.tasks, "closing waits for something still"
 
 
 async def test_one_that_cannot_be_opened_is_the_error_of_who_asked_and_the_next_one_tries(

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from databases import exceptions
+from databases.backends.hosts import Target
+from databases.backends.link import Role
 from tests.library.fake_links import (
     SELECT,
     SET,
@@ -19,8 +21,14 @@ from tests.library.fake_links import (
     bound,
     connected,
     here,
+    lent,
     run,
+    settled,
 )
+
+
+class Deposed(Exception):
+    """A server says that it is no longer what was asked for."""
 
 
 def breaks(fake: FakeServer, text: str, *errors: BaseException) -> None:
@@ -33,6 +41,26 @@ async def test_what_never_reached_the_server_is_run_again(fake: FakeServer, text
     backend = await connected(fake)
     fake.links[0].closed = True
     assert await run(backend, text) == 2
+
+
+async def test_it_is_run_again_although_it_is_handed_one_that_is_gone_again(
+    fake: FakeServer,
+) -> None:
+    backend = await connected(fake, min_size=3, max_size=3)
+    pool: Any = backend._pool
+    gone = await lent(pool, 3)
+    task = asyncio.create_task(run(backend, SELECT))
+    others = [asyncio.create_task(pool.acquire(here(), SELECT)) for _ in range(2)]
+    await settled()
+    fake.gates["connect"] = asyncio.Event()
+    for slot in gone:
+        slot.link.closed = True
+        pool.give_back(slot)
+        await settled()
+    # The first and the third were handed to it; the others have one, or the right to open it.
+    fake.gates["connect"].set()
+    assert await task > 3
+    await asyncio.gather(*others)
 
 
 async def test_what_may_have_reached_it_is_an_error_that_says_so(fake: FakeServer) -> None:
@@ -142,6 +170,20 @@ async def test_nobody_knows_of_a_statement_behind_one_that_has_committed_by_itse
     connection.release()
 
 
+async def test_nor_of_several_statements_in_one_text_one_of_which_may_have_done_so(
+    fake: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeLink, "commits_by_itself", True)
+    backend = await connected(fake)
+    connection = await backend.acquire(here())
+    await connection.begin({}, here(), lazy=False)
+    text = f"{UPDATE}; CREATE TABLE a (x INT)"
+    breaks(fake, text, Gone())
+    with pytest.raises(exceptions.CommitUnknown):
+        await connection.execute(bound(text), here())
+    connection.release()
+
+
 async def test_several_statements_in_one_text_are_not_run_again_by_themselves(
     fake: FakeServer,
 ) -> None:
@@ -150,3 +192,32 @@ async def test_several_statements_in_one_text_are_not_run_again_by_themselves(
     breaks(fake, text, Ended())
     with pytest.raises(exceptions.CommitUnknown):
         await run(backend, text)
+
+
+async def test_where_one_broke_while_it_was_held_the_others_are_asked_for_a_sign_of_life(
+    fake: FakeServer,
+) -> None:
+    backend = await connected(fake, min_size=2, max_size=2)
+    connection = await backend.acquire(here())
+    connection._slot.link.terminate()
+    connection.release()
+    (await backend.acquire(here())).release()
+    assert [call[:-2] for call in fake.calls] == ["ping"]
+
+
+@pytest.mark.parametrize("text", ["CALL procedure()", f"{UPDATE}; {UPDATE}", UPDATE])
+async def test_what_a_server_that_lost_its_role_may_have_done_in_part_is_not_run_again(
+    fake: FakeServer, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    def role_told(error: BaseException) -> Role | None:
+        return Role.UNREADY if isinstance(error, Deposed) else None
+
+    monkeypatch.setattr(fake, "role_told", role_told)
+    backend = await connected(fake, Target(wanted="read-write"))
+    fake.errors[text] = [Deposed("not the primary any more")]
+    if text == UPDATE:
+        assert await run(backend, text) == 2
+        return
+    with pytest.raises(Deposed):
+        await run(backend, text)
+    assert fake.calls.count(f"{text} 1") == len(fake.links) == 1

@@ -88,6 +88,25 @@ async def test_closing_does_not_wait_for_ever(fake: FakeServer, clock: Clock, sq
         await holder
 
 
+async def test_of_what_the_server_stopped_in_time_it_is_known_that_it_is_not_kept(
+    fake: FakeServer,
+) -> None:
+    backend = await connected(fake)
+    fake.gates[UPDATE] = asyncio.Event()
+    stopped = Gone("canceling statement due to user request")
+    stopped.sqlstate = "57014"  # type: ignore[attr-defined]
+    fake.errors[UPDATE] = [stopped]
+    single = asyncio.create_task(run(backend, UPDATE))
+    await settled()
+    closing = asyncio.create_task(backend.disconnect(Stop(0.0)))
+    await settled()
+    fake.gates[UPDATE].set()
+    with pytest.raises(exceptions.NotConnectedError) as caught:
+        await single
+    assert not isinstance(caught.value, exceptions.CommitUnknown)
+    await closing
+
+
 async def test_a_commit_that_is_under_way_is_not_cut_short(
     fake: FakeServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,22 +102,53 @@ async def test_who_shares_the_connections_with_others_waits_for_those(
     await asyncio.wait([others])
 
 
+async def test_who_waited_once_and_works_now_is_waited_for(fake: FakeServer) -> None:
+    pool = await opened(fake, max_size=2)
+    mine, other = await lent(pool, 2)
+    held = asyncio.Event()
+    works = asyncio.create_task(hold_and(held, pool, None))
+    await settled()
+    pool.give_back(other)
+    await held.wait()
+    asyncio.get_running_loop().call_soon(pool.give_back, other)
+    assert await told(pool) is False
+    pool.give_back(mine)
+    works.cancel()
+    await asyncio.wait([works])
+
+
+async def hold_and_await(pool: Pool[FakeLink], proceed: asyncio.Event) -> bool:
+    """Hold one, and await a task that waits for another only later."""
+    slot = await pool.acquire(here())
+    child = asyncio.create_task(told(pool))
+    await proceed.wait()
+    try:
+        return await child
+    finally:
+        pool.give_back(slot)
+
+
+async def test_of_several_that_come_to_wait_for_each_other_one_is_told(
+    fake: FakeServer, clock: Clock
+) -> None:
+    pool = await opened(fake, max_size=3)
+    proceed = asyncio.Event()
+    holders = [asyncio.create_task(hold_and_await(pool, proceed)) for _ in range(3)]
+    await settled()
+    proceed.set()
+    await settled()
+    await clock.forward(1.1)
+    async with asyncio.timeout(0.5):
+        assert sum(await asyncio.gather(*holders)) == 1
+    assert fake.counts(pool) == (3, 3, 0)
+
+
 async def test_who_only_waits_is_not_told_in_the_place_of_who_holds_one(
     fake: FakeServer, clock: Clock
 ) -> None:
     pool = fake.pool(max_size=1)
-
-    async def hold() -> bool:
-        slot = await pool.acquire(here())
-        child = asyncio.create_task(told(pool))
-        await proceed.wait()
-        try:
-            return await child
-        finally:
-            pool.give_back(slot)
-
     proceed = asyncio.Event()
-    holder = asyncio.create_task(hold())
+    holder = asyncio.create_task(hold_and_await(pool, proceed))
     await settled()
     others = [asyncio.create_task(told(pool)) for _ in range(3)]
     await settled()

@@ -189,6 +189,58 @@ async def test_it_is_not_asked_again_for_everybody_but_after_a_while(
     pool.give_back(slot)
 
 
+async def test_who_wanted_it_has_his_turn_still_however_many_wait(fake: FakeServer) -> None:
+    pool = await opened(fake, max_size=2, max_waiting=1)
+    (slot,) = await lent(pool, 1)
+    fake.gates["connect"] = asyncio.Event()
+    fake.errors["connect"] = [Full()]
+    first = asyncio.create_task(pool.acquire(here()))
+    await settled()
+    second = asyncio.create_task(pool.acquire(here()))
+    await settled()
+    fake.gates["connect"].set()
+    await settled()
+    assert not first.done()
+    for task in (first, second):
+        pool.give_back(slot)
+        await settled()
+        assert task.result() is slot
+
+
+async def test_once_there_is_room_again_newcomers_do_not_overtake_who_waits(
+    fake: FakeServer, clock: Clock
+) -> None:
+    pool = await opened(fake, max_size=3)
+    await lent(pool, 1)
+    fake.errors["connect"] = [Full(), Full()]
+    tasks = [asyncio.create_task(pool.acquire(here())) for _ in range(2)]
+    await settled()
+    fake.gates["connect"] = asyncio.Event()
+    await clock.forward(1.1)
+    # One of those who wait opens one; whether there is room for another is not known yet.
+    newcomer = asyncio.create_task(pool.acquire(here()))
+    await settled()
+    fake.gates["connect"].set()
+    await settled()
+    assert [task.done() for task in (*tasks, newcomer)] == [True, True, False]
+    newcomer.cancel()
+    await asyncio.wait([newcomer])
+
+
+async def test_those_for_whom_there_was_no_room_are_served_in_the_order_in_which_they_came(
+    fake: FakeServer,
+) -> None:
+    pool = await opened(fake, max_size=4)
+    (slot,) = await lent(pool, 1)
+    fake.errors["connect"] = [Full() for _ in range(3)]
+    tasks = [asyncio.create_task(pool.acquire(here())) for _ in range(5)]
+    await settled()
+    for task in tasks:
+        pool.give_back(slot)
+        await settled()
+        assert task.result() is slot
+
+
 async def test_where_there_is_none_at_all_it_is_the_error_of_each(fake: FakeServer) -> None:
     pool = await opened(fake, max_size=2)
     for slot in await lent(pool, 1):

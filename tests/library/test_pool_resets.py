@@ -131,6 +131,17 @@ async def test_a_temporary_table_is_not_kept_while_others_wait(fake: FakeServer)
     assert fake.calls == [f"{create} 1", "reset 1", f"{SELECT} 1"]
 
 
+async def test_nor_is_it_where_others_come_while_its_task_goes_on(fake: FakeServer) -> None:
+    backend = await connected(fake, max_size=1)
+    create = "CREATE TEMP TABLE t (id int)"
+    await run(backend, create)
+    waiting = asyncio.create_task(run(backend, SELECT))
+    await run(backend, UPDATE)
+    async with asyncio.timeout(1):
+        await waiting
+    assert fake.calls == [f"{create} 1", f"{UPDATE} 1", "reset 1", f"{SELECT} 1"]
+
+
 async def test_many_rows_of_many_statements_are_one_transaction(fake: FakeServer) -> None:
     backend = await connected(fake, max_size=1)
     texts = [f"INSERT INTO users (id) VALUES ({number})" for number in range(3)]
@@ -145,3 +156,44 @@ async def test_many_rows_of_many_statements_are_one_transaction(fake: FakeServer
     assert fake.calls == [
         "BEGIN 1", *[f"{text} 1" for text in texts], "reset 1", f"{SELECT} 1"
     ]  # fmt: skip
+
+
+async def test_after_a_cancelled_statement_of_one_that_is_held_the_session_is_reset(
+    fake: FakeServer,
+) -> None:
+    backend = await connected(fake)
+    connection = await backend.acquire(here())
+    fake.gates[UPDATE] = asyncio.Event()
+    task = asyncio.create_task(connection.execute(bound(UPDATE), here()))
+    await settled()
+    task.cancel()
+    await asyncio.wait([task])
+    connection.release()
+    await settled()
+    assert fake.calls == [f"{UPDATE} 1", "reset 1"]
+
+
+async def test_what_is_left_of_many_rows_that_failed_is_rolled_back_before_the_next(
+    fake: FakeServer,
+) -> None:
+    backend = await connected(fake)
+    connection = await backend.acquire(here())
+    batches = [Batch(Statement(text), []) for text in (UPDATE, "INSERT INTO users VALUES (1)")]
+    fake.errors[batches[1].statement.sql] = [ValueError("no")]
+    with pytest.raises(ValueError, match="no"):
+        await connection.execute_many(batches, here())
+    await connection.execute(bound(UPDATE), here())
+    assert fake.calls[-2:] == ["ROLLBACK 1", f"{UPDATE} 1"]
+    connection.release()
+
+
+async def test_a_rollback_after_a_commit_that_failed_is_told_once(fake: FakeServer) -> None:
+    backend = await connected(fake)
+    connection = await backend.acquire(here())
+    await connection.begin({}, here(), lazy=False)
+    fake.errors["COMMIT"] = [ValueError("no")]
+    with pytest.raises(ValueError, match="no"):
+        await connection.commit()
+    await connection.rollback()
+    assert fake.calls[-2:] == ["COMMIT 1", "ROLLBACK 1"]
+    connection.release()

@@ -215,25 +215,56 @@ async def test_the_refusal_says_how_many_wait_how_fast_it_goes_and_what_to_do(
     await load.rest()
 
 
+async def within(pool: Pool[FakeLink], seconds: float) -> None:
+    """What a call with a time limit of its own does."""
+    present_deadline.set(asyncio.get_running_loop().time() + seconds)
+    pool.give_back(await pool.acquire(here(), "SELECT 1"))
+
+
 async def test_a_call_with_a_time_limit_of_its_own_is_refused_where_that_is_too_short(
     fake: FakeServer, clock: Clock
 ) -> None:
-    pool = await opened(fake, max_size=2, pool_timeout=30)
+    pool = await opened(fake, max_size=2, pool_timeout=60)
     load = Load(pool, clock, seconds=1.0)
-    await load.run(rate=3, seconds=20)
+    await load.run(rate=3, seconds=30)
     assert len(pool._queue) > 10
-
-    async def within(seconds: float) -> None:
-        present_deadline.set(asyncio.get_running_loop().time() + seconds)
-        pool.give_back(await pool.acquire(here(), "SELECT 1"))
-
-    patient, hasty = asyncio.create_task(within(20)), asyncio.create_task(within(3))
+    # Of one without, who comes far from the limit, nobody has to look again soon.
+    load.comes()
+    await settled(2)
+    hasty = asyncio.create_task(within(pool, 3))
+    await settled(2)
+    patient = asyncio.create_task(within(pool, 40))
     await settled()
     with pytest.raises(exceptions.TooManyRequests, match=r"timeout of the call is over in 3\.0 s"):
         await hasty
     assert not patient.done()
     await load.rest()
     await patient
+    assert load.counts == {}
+
+
+async def test_with_fewer_before_him_than_there_are_connections_nobody_is_refused(
+    fake: FakeServer, clock: Clock
+) -> None:
+    """They may all come back in the next moment, whatever the pace."""
+    pool = await opened(fake, min_size=10, max_size=10, pool_timeout=12)
+    load = Load(pool, clock, seconds=1.0)
+    for _ in range(75):
+        load.comes()
+    await settled(2)
+    while len(load.served) < 70:
+        clock.ahead(0.05)
+        await settled(4)
+    # Ten are at work for a second, as all that came before: five wait.
+    assert len(pool._queue) == 5
+    clock.ahead(0.9)
+    hasty = asyncio.create_task(within(pool, 0.3))
+    await settled(4)
+    assert not hasty.done()
+    clock.ahead(0.15)
+    await settled()
+    await hasty
+    await load.rest()
     assert load.counts == {}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -47,6 +48,17 @@ async def test_first_come_first_served(fake: FakeServer) -> None:
         assert pool.ready(here(), "SELECT 1") is None
         await queue.tasks[number]
     assert queue.got == [0, 1, 2, 3, 4]
+
+
+async def test_it_is_held_from_when_it_was_handed_over(fake: FakeServer) -> None:
+    pool, (slot,) = await full(fake)
+    queue = Queue(pool, 1)
+    await settled()
+    handed = time.monotonic()
+    pool.give_back(slot)
+    await queue.tasks[0]
+    assert slot.holding is not None
+    assert slot.holding.since >= handed
 
 
 async def test_a_newcomer_does_not_overtake_who_is_about_to_get_it(fake: FakeServer) -> None:

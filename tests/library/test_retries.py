@@ -120,6 +120,16 @@ async def test_one_that_is_rolled_back_in_any_case_is_tried_again_too(local: Dat
     assert await count(local) == 0
 
 
+async def test_run_in_transaction_takes_what_a_transaction_takes(local: Database) -> None:
+    function = Failing(local, 2, conflict)
+    assert await local.run_in_transaction(function, force_rollback=True) == "Ada 3"
+    assert await count(local) == 0
+    with pytest.raises(exceptions.DatabaseError, match="readonly"):
+        await local.run_in_transaction(function, readonly=True)
+    with pytest.raises(exceptions.UnknownOptionError, match="serialisable"):
+        await local.run_in_transaction(function, isolation="serialisable")
+
+
 async def test_calls_at_the_same_time_have_each_their_own_attempts(local: Database) -> None:
     functions = [Failing(local, times, conflict) for times in range(5)]
     calls = [local.run_in_transaction(each, str(n)) for n, each in enumerate(functions)]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from databases import Database, exceptions
-from databases.routing import Servers
+from databases.routing import Servers, Writes
 from databases.url import DatabaseURL
 
 POSTGRES = "postgresql://ada:s3cret@a:5432/users"
@@ -123,3 +123,12 @@ def test_a_replica_has_a_user_and_a_place_of_its_own() -> None:
     backend: Any = database._engine._make()
     options = [replica.backend._driver.options for replica in backend._replicas.all]
     assert [each.place(("b", 5432)) for each in options] == [{"host": "b", "port": 5432}] * 2
+
+
+def test_of_two_positions_that_were_asked_for_the_one_after_more_writes_counts() -> None:
+    writes = Writes()
+    writes.mark()
+    writes.mark()
+    writes.covered(2, {"log": 9})
+    writes.covered(1, {"log": 5})  # asked for before, answered later
+    assert (writes.known, writes.position) == (2, {"log": 9})

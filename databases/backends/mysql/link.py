@@ -240,12 +240,16 @@ class MySQLLink:
     def terminate(self) -> None:
         """Close the socket, and stop on the server what runs there."""
         self._broken = True
+        transport = self._transport()
         try:
             self.raw.close()
+            if transport is not None and not self.raw._loop.is_running():
+                # It would close the socket when it runs again, if ever.
+                shut(transport)
             if self._busy:
                 self._driver.kill_soon(self._thread, self._host)
         except RuntimeError:
-            shut(self._transport())
+            shut(transport)
             self._forget_transport()
         self._busy = False
 

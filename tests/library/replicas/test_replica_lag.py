@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from databases.backends.replicas import Replicas
@@ -14,15 +15,19 @@ class FakeServer:
 
     busy = 0
 
-    def __init__(self, *, is_replica: bool) -> None:
+    def __init__(self, clock: Clock, *, is_replica: bool) -> None:
         self.is_replica = is_replica
         self.position = 1
+        self.takes = 0.0
+        """Seconds until its answer arrives."""
+        self._clock = clock
 
     async def open_link(self) -> Any:
         return self
 
     async def look(self, link: object, *, caught_up: bool) -> Sight:
         position = {"log": self.position}
+        self._clock.ahead(self.takes)
         return Sight(self.is_replica, position, position)
 
     def was_left_by_primary(self, seen: Sight) -> bool:
@@ -35,7 +40,7 @@ class FakeServer:
 async def test_a_replica_is_behind_by_the_time_since_the_primary_was_where_it_is(
     clock: Clock,
 ) -> None:
-    primary, replica = FakeServer(is_replica=False), FakeServer(is_replica=True)
+    primary, replica = FakeServer(clock, is_replica=False), FakeServer(clock, is_replica=True)
     backends: list[Any] = [primary, replica]
     replicas = Replicas(backends[0], backends[1:], max_lag=10)
 
@@ -53,11 +58,17 @@ async def test_a_replica_is_behind_by_the_time_since_the_primary_was_where_it_is
     assert not await is_read_after(2)
     replica.position = 2
     assert await is_read_after(0)
+    # What the primary says is as old as the question.
+    primary.takes = 6
+    assert await is_read_after(0)
+    primary.takes, primary.position = 0, 3
+    assert not await is_read_after(5)
+    assert replicas._history[0][0] >= asyncio.get_running_loop().time() - 11
     await replicas.stop()
 
 
 async def test_one_that_was_further_than_the_primary_shows_another_history(clock: Clock) -> None:
-    primary, replica = FakeServer(is_replica=False), FakeServer(is_replica=True)
+    primary, replica = FakeServer(clock, is_replica=False), FakeServer(clock, is_replica=True)
     backends: list[Any] = [primary, replica]
     replicas = Replicas(backends[0], backends[1:], max_lag=10)
 
