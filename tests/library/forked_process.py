@@ -162,7 +162,7 @@ async def in_an_endless_query(database: Database, start: str) -> None:
     await prepare(database)
     endless = "WITH RECURSIVE b(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM b) SELECT max(i) FROM b"
     task = asyncio.create_task(database.execute(start + endless))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while not database.statistics().held:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
     process = fork(database, child, os._exit)

@@ -146,7 +146,7 @@ class Network(Kind):
             async with database.connection():
                 await together.wait()
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await asyncio.gather(*[hold() for _ in range(size)])
 
 

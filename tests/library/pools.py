@@ -29,7 +29,7 @@ async def is_whole(database: Database) -> None:
     assert len(pool._idle) == len(pool._slots) == pool._opening.size <= pool._options.max_size
     assert pool._pinned == 0
     assert not pool._queue
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         ones = [database.fetch_val("SELECT 1") for _ in range(2 * pool._options.max_size)]
         assert set(await asyncio.gather(*ones)) == {1}
 

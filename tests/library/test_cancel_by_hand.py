@@ -87,7 +87,7 @@ async def test_the_caller_is_told_and_goes_on_and_the_database_stops(
     task = asyncio.create_task(call(kind, database, method), name="caller")
     operation = await the_endless_one(kind, database, place)
     operation.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         error, cancelling, goes_on = await task
     assert goes_on
     assert cancelling == 0
@@ -150,7 +150,7 @@ async def test_one_that_waits_is_stopped_too(
         await until(lambda: database.statistics().waiting)
         [operation] = database.steps.under_way()
         operation.cancel()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert await asyncio.shield(task) == 0
         # Whoever holds what it waited for is not disturbed.
         await database.execute(INSERT, {"name": "Ada"})
@@ -207,7 +207,7 @@ async def test_a_time_limit_around_it_is_not_mistaken_for_it(
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await database.fetch_all(kind.endless)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         with pytest.raises(exceptions.QueryCancelledError):
             both = asyncio.create_task(database.fetch_all(kind.endless, timeout=60), name="caller")
             (await the_endless_one(kind, database, place)).cancel()
@@ -257,7 +257,7 @@ async def test_one_that_comes_as_it_ends_stops_it_or_nothing(
             operations = operations or database.steps.under_way()
         for operation in operations:
             operation.cancel()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             ends.update(await task)
         await kind.nothing_is_held(database)
     assert "answered" in ends

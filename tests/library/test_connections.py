@@ -66,7 +66,7 @@ async def test_who_uses_a_connection_that_was_given_back_disturbs_nobody(
             await asyncio.sleep(0)
         # They are at it still, and the connection is lent to the next one.
         numbers = [database.fetch_val(f"SELECT {n}") for n in range(20)]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert await asyncio.gather(*numbers) == list(range(20))
             for error in await asyncio.gather(*late, return_exceptions=True):
                 assert isinstance(error, exceptions.DriverError | exceptions.StateError), error
@@ -113,7 +113,7 @@ async def test_a_begin_of_the_users_own_is_rolled_back_at_the_end(database: Data
         await connection.execute("BEGIN")
         await connection.execute("INSERT INTO users (name) VALUES ('lost')")
         await connection.execute("INSERT INTO users (name) VALUES ('lost too')")
-    async with asyncio.timeout(5), database.transaction():
+    async with asyncio.timeout(20), database.transaction():
         assert await database.fetch_val("SELECT count(*) FROM users") == 0
 
 

@@ -49,7 +49,7 @@ async def test_the_connections_that_are_open_serve_everybody(kind: Kind, url: st
 
         async def all_at_once() -> None:
             works = [transaction() for _ in range(10)]
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(20):
                 await asyncio.gather(*works, *[database.fetch_val(query) for _ in range(10)])
 
         with no_descriptor_left():

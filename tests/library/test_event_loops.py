@@ -107,7 +107,7 @@ async def test_disconnected_in_another_event_loop_what_is_under_way_in_the_first
     await begun.wait()
     there = asyncio.create_task(elsewhere.run(await_it(database.disconnect(grace=60))))
     await until(lambda: not database.is_connected)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         await database.disconnect(grace=60)  # waits for the same end
         assert task.done()
         await task

@@ -128,7 +128,7 @@ async def test_one_that_is_cancelled_while_it_pauses_holds_nobody_up(users: Data
     for task in tasks[::2]:
         task.cancel()
     await asyncio.sleep(0.02)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         for _ in range(500):
             assert await users.fetch_val(POINT, {"id": 2}) == "Grace"
     for task in tasks:
@@ -144,7 +144,7 @@ async def test_disconnecting_in_the_middle_of_it_is_an_error_and_no_hang(users: 
     tasks = [asyncio.create_task(read_on()) for _ in range(20)]
     await asyncio.sleep(0.02)
     await users.disconnect()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         results = await asyncio.gather(*tasks, return_exceptions=True)
     assert {type(result).__name__ for result in results} == {"NotConnectedError"}
 

@@ -89,7 +89,7 @@ async def test_children_of_a_transaction_nest_inside_it(database: Database) -> N
             await database.execute(INSERT, {"name": str(number)})
             await asyncio.sleep(0)
 
-    async with asyncio.timeout(5), database.transaction():
+    async with asyncio.timeout(20), database.transaction():
         await asyncio.gather(*[child(number) for number in range(10)])
         assert await count(database) == 10
 
@@ -101,7 +101,7 @@ async def test_a_transaction_of_a_task_that_has_ended_is_in_nobodys_way(
         await database.transaction()
 
     await asyncio.create_task(fixture())
-    async with asyncio.timeout(5), database.transaction():
+    async with asyncio.timeout(20), database.transaction():
         await database.execute(INSERT, {"name": "Ada"})
     assert await count(database) == 1
 
@@ -118,7 +118,7 @@ async def test_other_tasks_work_inside_a_transaction_around_a_test(database: Dat
 
     task = asyncio.create_task(worker())
     await asyncio.sleep(0)
-    async with asyncio.timeout(5), database.transaction(force_rollback=True):
+    async with asyncio.timeout(20), database.transaction(force_rollback=True):
         await orders.put("Ada")
         await orders.join()
         assert await count(database) == 1
@@ -168,7 +168,7 @@ async def test_an_iteration_may_end_after_the_block_in_which_it_began(
         await asyncio.Event().wait()
 
     task = asyncio.create_task(work())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await over.wait()
     # Nobody is at work any more: there is nothing to wait for.
     async with asyncio.timeout(30):

@@ -206,7 +206,7 @@ async def test_single_statements_do_not_keep_a_transaction_waiting(
             await insert(file_database, number, "INSERT OR REPLACE")
 
     writers = [asyncio.create_task(write_on(number)) for number in range(20)]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         for number in range(20):
             async with file_database.transaction():
                 await insert(file_database, 1000 + number)

@@ -98,7 +98,7 @@ class Servers:
 
 
 async def chosen(hosts: Hosts) -> str:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         link: Any = await hosts.connect()
         await hosts.close()
     assert link.servers.open == [link]
@@ -118,7 +118,7 @@ async def test_those_that_come_late_are_not_cut_off_at_once_but_told_goodbye() -
 
     servers.connect = later  # type: ignore[method-assign]
     hosts = servers.hosts()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         link: Any = await hosts.connect()
         await settled()
         late.set()

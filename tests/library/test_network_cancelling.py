@@ -111,11 +111,11 @@ async def test_cancelled_at_any_step_nothing_is_half_done_held_or_left(
 
         attempt = CancelledAt(work(kind, lone), step, late)
         task = asyncio.create_task(run(attempt))
-        await asyncio.wait([task], timeout=5)
+        await asyncio.wait([task], timeout=20)
         assert task.done(), f"hangs when cancelled at step {step}"
         if not task.cancelled():
             task.result()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert await lone.fetch_val(session) != "leaked", f"at step {step}"
             assert await count(lone) in (0, 2), f"at step {step}"
         await is_whole(lone)
@@ -143,7 +143,7 @@ async def test_a_transaction_cancelled_at_any_step_is_not_open_for_what_comes_ne
         await lone.execute("DELETE FROM users")
         async with lone.connection() as connection:
             attempt = CancelledAt(transaction(connection), step, late)
-            await asyncio.wait([asyncio.create_task(run(attempt))], timeout=5)
+            await asyncio.wait([asyncio.create_task(run(attempt))], timeout=20)
             await connection.execute(INSERT, {"name": "Grace"})
         assert await lone.fetch_val("SELECT count(*) FROM users WHERE name = 'Grace'") == 1
         await is_whole(lone)

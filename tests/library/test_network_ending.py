@@ -95,7 +95,7 @@ def test_connected_in_an_event_loop_that_ended_it_goes_on_in_the_next(
         assert await database.fetch_val("SELECT 1") == 1
 
     async def use() -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await connect()
             await database.disconnect()
 

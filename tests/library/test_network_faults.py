@@ -158,7 +158,7 @@ async def test_a_server_that_is_down_is_told_to_all_at_once(kind: Kind, own: Any
     with pytest.raises(exceptions.ConnectionFailureError) as caught:
         await Database(of_driver(own.url, kind.scheme)).connect()
     assert f"127.0.0.1:{own.port}" in str(caught.value) + notes_of(caught.value)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         queries = [database.fetch_val("SELECT 1") for _ in range(20)]
         for result in await asyncio.gather(*queries, return_exceptions=True):
             assert isinstance(result, exceptions.ConnectionFailureError)
@@ -263,7 +263,7 @@ async def test_what_an_administrator_goes_on_stopping_stays_stopped(
 ) -> None:
     task = asyncio.create_task(lone.fetch_val(kind.endless))
     ended = set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not task.done():
             for number, sql, runs in server.sessions():
                 if runs and sql == kind.endless and number not in ended:

@@ -263,7 +263,7 @@ async def test_what_is_cancelled_with_all_tasks_gives_its_place_free(
         assert opening.cancelled()
     assert fake.counts(pool) == (0, 0, 0)
     assert fake.open == []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         pool.give_back(await pool.acquire(here()))
 
 

@@ -200,7 +200,7 @@ async def test_of_tasks_that_all_need_a_second_one_one_is_told_and_all_others_go
 async def test_a_query_within_iterate_with_one_connection_is_told_both_places(
     kind: Kind, url: str
 ) -> None:
-    async with Database(url, max_size=1) as database, asyncio.timeout(5):
+    async with Database(url, max_size=1) as database, asyncio.timeout(20):
         with pytest.raises(exceptions.PoolDeadlock) as caught:
             async for _ in database.iterate(f"{kind.series(300)} -- outer"):
                 await database.fetch_val("SELECT 1")
@@ -219,7 +219,7 @@ async def test_a_query_within_iterate_with_one_connection_is_told_both_places(
 async def test_a_timeout_of_the_pool_is_not_taken_for_a_server_that_cannot_be_reached(
     kind: Kind, url: str
 ) -> None:
-    async with Database(url, max_size=1, pool_timeout=0) as database, asyncio.timeout(5):
+    async with Database(url, max_size=1, pool_timeout=0) as database, asyncio.timeout(20):
         held = asyncio.Event()
         done = asyncio.Event()
 
@@ -243,7 +243,7 @@ async def test_a_timeout_of_the_pool_is_not_taken_for_a_server_that_cannot_be_re
 async def test_gathering_within_a_transaction_with_one_connection_is_told_at_once(
     kind: Kind, url: str
 ) -> None:
-    async with Database(url, max_size=1) as database, asyncio.timeout(5):
+    async with Database(url, max_size=1) as database, asyncio.timeout(20):
         with pytest.raises(exceptions.PoolDeadlock, match="hand `connection` on"):
             async with database.transaction():
                 await asyncio.gather(*[database.execute("SELECT 1") for _ in range(3)])
@@ -262,7 +262,7 @@ async def test_all_but_one_of_ten_that_query_within_iterate_go_on(kind: Kind, ur
             seen += await database.fetch_val("SELECT 1")
         return seen
 
-    async with Database(url, max_size=10) as database, asyncio.timeout(10):
+    async with Database(url, max_size=10) as database, asyncio.timeout(20):
         results = await asyncio.gather(*[one(database) for _ in range(10)], return_exceptions=True)
     told = [result for result in results if result != 150]
     assert [isinstance(each, exceptions.PoolDeadlock) for each in told] == [True]
@@ -270,7 +270,7 @@ async def test_all_but_one_of_ten_that_query_within_iterate_go_on(kind: Kind, ur
 
 @NETWORK_ONLY
 async def test_breaking_off_an_iteration_frees_its_connection_at_once(kind: Kind, url: str) -> None:
-    async with Database(url, max_size=1) as database, asyncio.timeout(5):
+    async with Database(url, max_size=1) as database, asyncio.timeout(20):
         for _ in range(3):
             async for _ in database.iterate(kind.series(5000)):
                 break

@@ -341,7 +341,7 @@ async def test_a_server_that_says_nothing_is_an_error_with_its_address(
     monkeypatch.setattr(opening_module, "_OPENING", 0.1)
     with silence() as port:
         url = f"{kind.scheme}://ada:secret@127.0.0.1:{port}/nothing"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             with pytest.raises(exceptions.OperationalError) as caught:
                 await Database(url, pool_timeout=0.3).connect()
     text = f"{caught.value}\n{notes_of(caught.value)}"

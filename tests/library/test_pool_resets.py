@@ -137,7 +137,7 @@ async def test_nor_is_it_where_others_come_while_its_task_goes_on(fake: FakeServ
     await run(backend, create)
     waiting = asyncio.create_task(run(backend, SELECT))
     await run(backend, UPDATE)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(20):
         await waiting
     assert fake.calls == [f"{create} 1", f"{UPDATE} 1", "reset 1", f"{SELECT} 1"]
 

@@ -85,7 +85,7 @@ async def test_a_connection_given_up_while_its_statement_is_stopped_takes_no_oth
     task.cancel()
     await until(lambda: raw.ended)
     may_stop.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await task
         assert await database.fetch_val("SELECT 2") == 2
     assert await stopped(postgresql_server)
@@ -117,7 +117,7 @@ async def test_a_statement_cancelled_while_it_is_prepared_is_not_run(
         task = asyncio.create_task(sleep(database, f"never seen before: {number}"))
         await asyncio.sleep(number / 20_000)
         task.cancel()
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(20):
             await asyncio.wait([task])
     assert await stopped(postgresql_server)
     assert await database.fetch_val("SELECT 1") == 1
@@ -146,7 +146,7 @@ async def test_disconnect_stops_what_is_held(url: str, postgresql_server: Postgr
 
     task = asyncio.create_task(hold())
     await asyncio.sleep(0.1)
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(20):
         await database.disconnect(grace=0)
     with pytest.raises(NotConnectedError):
         await task

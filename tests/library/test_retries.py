@@ -342,7 +342,7 @@ async def test_on_a_connection_that_broke_and_is_held_nothing_is_tried_again(
         await database.execute(INSERT, {"name": "Ada"})
         await database.execute(INSERT, {"name": "Grace"})
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         async with database.connection():
             with pytest.raises(exceptions.ConnectionFailureError):
                 await database.run_in_transaction(function, retry=1000)
@@ -371,7 +371,7 @@ async def test_what_a_commit_executed_as_sql_has_kept_is_not_done_twice(
         await until_gone(server, session)
         await database.execute("SELECT 1")
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         with pytest.raises(exceptions.TransactionStateError, match="executed as SQL"):
             await database.run_in_transaction(function, retry=0.1)
     assert await count(database) == 1

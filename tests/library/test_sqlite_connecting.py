@@ -195,7 +195,7 @@ async def test_disconnecting_tells_those_who_wait_for_their_turn(url: str) -> No
     await asyncio.sleep(0.02)
     await database.disconnect(grace=0)
     go.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         results = await asyncio.gather(*tasks, return_exceptions=True)
     assert {type(result) for result in results} == {exceptions.NotConnectedError}
     await until(lambda: not any(t.name.startswith("databases-") for t in threading.enumerate()))
@@ -218,7 +218,7 @@ async def test_connecting_again_leaves_nobody_waiting(file_url: str) -> None:
     await asyncio.sleep(0.01)
     await database.disconnect()
     await database.connect()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await asyncio.gather(writing, waiting, return_exceptions=True)
         async with database.transaction():
             await database.execute("INSERT INTO a VALUES (1)")
@@ -245,7 +245,7 @@ async def test_a_connection_that_breaks_hangs_nobody(file_database: Database) ->
     # What a user can do to the one connection of a database in memory, and a disk to any.
     file_database._engine._backend._writer._connection.close()  # type: ignore[union-attr]
     inserts = [file_database.execute("INSERT INTO users (name) VALUES (NULL)") for _ in range(9)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         results = await asyncio.gather(*inserts, return_exceptions=True)
         assert any(isinstance(result, exceptions.ProgrammingError) for result in results)
         assert await file_database.execute("INSERT INTO users (name) VALUES ('Ada')")

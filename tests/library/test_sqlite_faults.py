@@ -35,7 +35,7 @@ def told(error: BaseException) -> str:
 
 async def read_until_error(database: Database) -> exceptions.DatabaseError:
     """Read until the engine notices; the file is looked at now and then only."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while True:
             try:
                 await database.fetch_val(COUNT)
@@ -125,7 +125,7 @@ async def test_a_file_that_another_took_the_place_of_is_left(
         file.unlink()
     (tmp_path / "new.db").rename(path)
     assert await file_database.execute(INSERT, {"name": "Grace"}) == 1
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while await file_database.fetch_val("SELECT max(name) FROM users") != "Grace":  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     async with file_database.transaction():

@@ -186,7 +186,7 @@ async def test_those_who_wait_are_told_in_their_order_and_for_whom(
         tasks += [asyncio.create_task(transact(), name="last")]
         await until(lambda: len(database.statistics().waiting) == 5)
         waiting = database.statistics().waiting
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         await asyncio.gather(*tasks)
     assert [waiter.holder.task for waiter in waiting] == [
         "first",

@@ -97,7 +97,7 @@ async def test_beginning_and_ending_to_watch_in_the_middle_of_everything(
                 seen.leave()
             before = len(seen)
             await database.execute(INSERT, {"name": "Emmy"})
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         await asyncio.gather(flying, waiting)
     assert await count(database) == 4
     if what == "begins":

@@ -58,7 +58,7 @@ async def test_what_does_not_finish_in_time_is_stopped(
     await work.begun.wait()
     await until(lambda: place.is_busy(database))
     disconnecting = await stopping(database, SHORT)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         await disconnecting
         await asyncio.wait([task])
     assert was_stopped(task.exception())
@@ -82,7 +82,7 @@ async def test_what_idles_until_its_time_is_over_hears_of_it_when_it_goes_on(
     if kind is MEMORY:
         await database.execute(USERS.format(kind.key))
     work.go.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         if (does, kind.place) == ("iteration", "memory"):
             await task  # its rows were all in memory
         else:
@@ -113,7 +113,7 @@ async def test_who_waits_for_a_connection_or_a_turn_is_sent_home_at_once(
     ]
     await until(lambda: len(database.statistics().waiting) == 4)
     disconnecting = await stopping(database, LONG)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         for error in await asyncio.gather(*waiting, return_exceptions=True):
             assert was_stopped(error)
         assert not disconnecting.done()
@@ -172,7 +172,7 @@ async def test_what_shares_a_connection_is_stopped_when_its_time_is_over(
     work, task = begin(kind, shared, Work.endless_in_transaction)
     await work.begun.wait()
     await (await stopping(shared, SHORT))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         with pytest.raises(exceptions.NotConnectedError):
             await task
     assert await count(database) == 0
@@ -195,7 +195,7 @@ async def test_a_users_function_that_does_not_end_is_left_behind(
 
     task = asyncio.create_task(run())
     await until(begun.is_set)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         await (await stopping(database, SHORT))
         await asyncio.wait([task])
     assert was_stopped(task.exception())

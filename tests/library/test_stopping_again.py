@@ -29,7 +29,7 @@ async def test_a_second_disconnect_waits_for_the_same_end_and_may_hurry_it(
     await asyncio.sleep(0.05)
     assert not patient.done()
     assert not other.done()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         await database.disconnect(grace=0)
         await asyncio.gather(patient, other)
     await database.disconnect()
@@ -46,7 +46,7 @@ async def test_connect_waits_until_the_end_has_come(kind: Kind, database: Databa
     await asyncio.sleep(0.05)
     assert not connecting.done()
     work.go.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         await task
         await connecting
     await disconnecting
@@ -67,7 +67,7 @@ async def test_a_disconnect_that_is_cancelled_takes_no_time_from_those_at_work(
     assert not database.is_connected
     await is_refused(database)
     work.go.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         await task
         await database.disconnect()
         await database.connect()

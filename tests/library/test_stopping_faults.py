@@ -86,7 +86,7 @@ async def test_a_commit_that_another_process_keeps_out_is_given_up(file_url: str
         task = asyncio.create_task(transact(database))
         await asyncio.sleep(0.1)
         assert not task.done()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             await database.disconnect(grace=0.1)
             with pytest.raises(exceptions.NotConnectedError, match="disconnected at File"):
                 await task

@@ -95,7 +95,7 @@ async def test_nobody_waits_for_who_waits_for_the_end_himself(
         await database.disconnect()
         database = Database(url, force_rollback=force_rollback)
         await database.connect()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         await disconnects(database)
     assert not database.is_connected
     await database.connect()

@@ -76,6 +76,6 @@ async def test_cancelling_at_any_moment_keeps_the_sum_and_frees_everything(
                 assert result is None or isinstance(result, asyncio.CancelledError), result
         await total(database, dice)
         assert await database.fetch_val("SELECT coalesce(sum(x), 0) FROM pairs") == 0
-        async with asyncio.timeout(10), database.transaction():
+        async with asyncio.timeout(20), database.transaction():
             await transfer(database, dice)
         await kind.nothing_is_held(database)

@@ -61,7 +61,7 @@ async def test_one_that_is_cancelled_is_stopped(
     task = asyncio.ensure_future(CALLS[method](kind, database, None))
     await until(lambda: place.is_busy(database))
     task.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         with pytest.raises(asyncio.CancelledError):
             await task
     await until(lambda: not place.is_busy(database))
@@ -80,7 +80,7 @@ async def test_one_that_is_cancelled_in_a_block_is_stopped_and_frees_the_connect
     task = asyncio.create_task(hold())
     await until(lambda: place.is_busy(database))
     task.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         with pytest.raises(asyncio.CancelledError):
             await task
     await until(lambda: not place.is_busy(database))

@@ -93,7 +93,7 @@ async def failure_of(url: str | DatabaseURL) -> exceptions.DriverError:
     """The error of connecting: one of ours, in time, that names the address and no password."""
     database = Database(url)
     tasks = asyncio.all_tasks()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         with pytest.raises(exceptions.DriverError) as caught:
             await database.connect()
     error = caught.value
@@ -125,7 +125,7 @@ async def test_a_port_where_something_else_listens(kind: Kind) -> None:
             # Nothing is left open, although the error is still there.
             await until(lambda: not stranger.guests)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         for name in STRANGERS:
             await meet(name)
 

@@ -16,6 +16,6 @@ async def count(database: Database) -> int:
 
 async def writes_at_once(database: Database) -> None:
     """Fail unless whatever it takes to write is free."""
-    async with asyncio.timeout(5), database.transaction():
+    async with asyncio.timeout(20), database.transaction():
         await database.execute(INSERT, {"name": "free"})
     await database.execute("DELETE FROM users WHERE name = 'free'")
