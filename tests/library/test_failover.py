@@ -400,7 +400,7 @@ async def test_the_next_primary_is_found_when_one_has_died(
     kind: Kind, replicated_postgresql: ReplicatedPostgreSQL
 ) -> None:
     cluster = replicated_postgresql
-    cluster.primary.execute(f"DROP TABLE IF EXISTS users; {USERS.format(kind.key)}")
+    cluster.primary.execute(f"DROP TABLE IF EXISTS users CASCADE; {USERS.format(kind.key)}")
     async with Database(of_driver(cluster.url, kind.scheme), max_size=4) as database:
         await fill(kind, database, 4)
         cluster.primary.kill()
