@@ -140,6 +140,8 @@ async def test_who_reads_first_leaves_nothing_of_his_behind_in_what_looks_after_
     async def request() -> weakref.ref[Request]:
         present.set(Request())
         assert await replicas.choose(None) is not None
+        assert await replicas.written() == {"log": 1}
+        assert await replicas.choose({"log": 2}) is None
         return weakref.ref(present.get())
 
     answered = await asyncio.create_task(request(), context=contextvars.Context())

@@ -46,6 +46,7 @@ async def seen_alone(**settings: str) -> Sight:
         ("0-1-100, 1-2-5,", {"0": 100, "1": 5}),
         ("", None),
         ("\n", None),
+        (" ", None),
     ],
 )
 async def test_a_server_s_position_is_the_last_number_of_each_domain(
