@@ -74,6 +74,7 @@ async def test_what_does_not_end_in_time_is_not_waited_for_by_what_rolls_back(
     fake.gates[sql], fake.errors[sql] = asyncio.Event(), [Gone("was closed")]
     query = asyncio.create_task(call(shared, STATEMENTS[sql]))
     await settled()
+    connection = shared.connection()
     async with asyncio.timeout(20):
         await shared.disconnect(grace=0.05)
         fake.gates[sql].set()
@@ -81,6 +82,7 @@ async def test_what_does_not_end_in_time_is_not_waited_for_by_what_rolls_back(
             await query
     assert "ROLLBACK 1" not in fake.calls
     assert not fake.open
+    assert not connection.is_acquired
 
 
 class Rows:
