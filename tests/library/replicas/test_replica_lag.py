@@ -97,7 +97,8 @@ async def test_one_that_was_further_than_the_primary_shows_another_history(clock
     looked = replica.look
 
     async def meanwhile(link: object, *, caught_up: bool) -> Sight:
-        primary.position = replica.position = 7
+        assert replica.position is not None
+        primary.position = replica.position = replica.position + 1
         return await looked(link, caught_up=caught_up)
 
     replica.look = meanwhile  # type: ignore[method-assign]
