@@ -276,12 +276,16 @@ async def lent(pool: Pool[FakeLink], count: int) -> list[Slot[FakeLink]]:
     return [await pool.acquire(here()) for _ in range(count)]
 
 
+def backend_of(fake: FakeServer, target: Target | None = None, **options: Any) -> NetworkBackend:
+    driver: Any = fake
+    taken = FakeOptions(PoolOptions.take(options), target=target or Target())
+    return NetworkBackend(driver, taken, sql.leaves, sql.begin, sql.only_reads, look)
+
+
 async def connected(
     fake: FakeServer, target: Target | None = None, **options: Any
 ) -> NetworkBackend:
-    driver: Any = fake
-    taken = FakeOptions(PoolOptions.take(options), target=target or Target())
-    backend = NetworkBackend(driver, taken, sql.leaves, sql.begin, sql.only_reads, look)
+    backend = backend_of(fake, target, **options)
     await backend.connect()
     return backend
 

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from databases import Database, exceptions
+from databases.backends.network import NetworkBackend
+from databases.stopping import Stop
+from tests.library.fake_links import FakeServer, connected, hold_and
 from tests.library.kinds import MEMORY, NETWORK_ONLY, SQLITE_ONLY, Kind
 from tests.library.places import OnServer, Place, until
 from tests.library.pools import is_whole
@@ -29,9 +32,12 @@ class Elsewhere:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+        self.loop.close()
+
+    def stop(self) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(10)
-        self.loop.close()
 
     async def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         async with asyncio.timeout(20):
@@ -254,3 +260,53 @@ def test_a_database_whose_event_loop_stopped_while_it_was_disconnected_goes_on_i
         second.run(use())
         first.run(end(left))
         second.run(await_it(database.disconnect()))
+
+
+def test_what_held_a_connection_in_an_event_loop_that_stopped_has_no_time_in_the_next(
+    fake: FakeServer,
+) -> None:
+    async def begin() -> tuple[NetworkBackend, asyncio.Task[None]]:
+        backend, held = await connected(fake, min_size=2), asyncio.Event()
+        pool: Any = backend._pool
+        task = asyncio.create_task(hold_and(held, pool, None))
+        await held.wait()
+        return backend, task
+
+    async def disconnect(backend: NetworkBackend) -> None:
+        async with asyncio.timeout(20):
+            await backend.disconnect(Stop(60.0))
+
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        backend, task = first.run(begin())
+        assert len(fake.open) == 2
+        second.run(disconnect(backend))
+        assert not fake.open
+        assert not task.done()
+
+
+async def test_an_event_loop_that_stops_while_it_closes_connections_is_waited_for_no_longer(
+    fake: FakeServer, elsewhere: Elsewhere
+) -> None:
+    backend = await elsewhere.run(connected(fake))
+    held = asyncio.Event()
+
+    async def begin() -> asyncio.Task[None]:
+        task = asyncio.create_task(hold_and(held, backend._pool, None))
+        await held.wait()
+        return task
+
+    async def end() -> None:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left)
+
+    holding = await elsewhere.run(begin())
+    disconnecting = asyncio.create_task(backend.disconnect(Stop(60.0)))
+    await asyncio.sleep(0.05)
+    assert not disconnecting.done()
+    assert not holding.done()
+    elsewhere.stop()
+    async with asyncio.timeout(20):
+        await disconnecting
+    await asyncio.to_thread(elsewhere.loop.run_until_complete, end())

@@ -259,6 +259,25 @@ async def test_who_gives_up_leaves_no_connection_open() -> None:
             assert len(servers.open) == (not connecting.cancelled())
 
 
+def test_nobody_waits_for_what_an_event_loop_that_stopped_has_left() -> None:
+    servers = Servers(a=STANDBY, b=PRIMARY, c=None)
+    hosts = servers.hosts()
+
+    async def close() -> None:
+        async with asyncio.timeout(20):
+            await hosts.close()
+
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        first.run(hosts.connect())
+        # Leave is being taken of a, and c may answer yet.
+        left = [*hosts._leaving, *hosts._late]
+        assert len(left) == 2
+        second.run(close())
+        assert not any(task.done() or task.cancelling() for task in left)
+        first.run(close())
+        assert all(task.done() for task in left)
+
+
 async def test_hosts_are_shuffled_where_that_is_asked_for() -> None:
     servers = Servers(a=PRIMARY, b=PRIMARY, c=PRIMARY)
     hosts = servers.hosts(load_balance_hosts="random")

@@ -249,6 +249,22 @@ async def test_reads_wait_for_a_reader_when_all_are_busy(kind: Kind, url: str) -
 
 
 @on([FILE])
+async def test_the_name_of_a_connection_that_was_closed_is_the_next_ones(
+    kind: Kind, database: Database
+) -> None:
+    async def names() -> list[str]:
+        async with database.connection():
+            await database.fetch_val("SELECT 1")
+            return [each.name for each in database.statistics().connections]
+
+    before = await names()
+    assert "connection 1" in before
+    await database.disconnect()
+    await database.connect()
+    assert await names() == before
+
+
+@on([FILE])
 async def test_who_writes_is_told_with_his_own_place(
     kind: Kind, database: Database, place: Place
 ) -> None:
