@@ -49,5 +49,5 @@ async def _shown(link: Link, sql: str) -> dict[str, str]:
 
 def _gtids(text: str) -> Position:
     """The last number of each domain: ``"0-1-100,1-2-5"`` (domain, server, number)."""
-    parts = [gtid.split("-") for gtid in text.replace("\n", "").split(",") if gtid.strip()]
+    parts = [gtid.split("-") for gtid in text.split(",") if gtid.strip()]
     return {domain.strip(): int(number) for domain, _, number in parts}
