@@ -179,6 +179,10 @@ async def test_a_task_that_is_awaited_inside_the_transaction_it_waits_for_is_tol
             async with database.transaction():
                 await awaited()
         assert str(caught.value).count("test_sqlite_transactions.py") == 1
+    with pytest.raises(ExceptionGroup) as of_group:
+        async with database.transaction(), asyncio.TaskGroup() as group:
+            group.create_task(write())
+    assert of_group.group_contains(exceptions.StateError, match="would wait for ever")
     await asyncio.sleep(0)
     # One that is only started inside waits until the transaction has ended.
     async with database.transaction():

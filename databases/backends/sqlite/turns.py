@@ -17,7 +17,7 @@ from collections import deque
 from databases.backends.pace import SURE, Pace
 from databases.backends.sqlite.faults import LockedError
 from databases.exceptions import StateError, TooManyRequests, disconnected
-from databases.holding import Holding
+from databases.holding import Holding, parent_in_group
 from databases.operations import running_loop, waits
 
 TYPE_CHECKING = False
@@ -77,7 +77,8 @@ class Turn(Holding):
                 f"a transaction begun at\n  {self.site}\n"
                 "Use the connection of that transaction, or end it first."
             )
-        if self.waits_for({task}) is not None:
+        # Who awaits a group of tasks waits for what they wait for.
+        if self.waits_for({task, parent_in_group(task) or task}) is not None:
             raise StateError(_AWAITED_INSIDE.format(site=self.site))
 
     def wake(self) -> bool:
