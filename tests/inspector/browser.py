@@ -85,6 +85,32 @@ def window(browser: Browser, address: str, **options: Any) -> Iterator[BrowserCo
     assert trouble == []
 
 
+def requests(page: Page) -> Locator:
+    """The rows of the list of requests."""
+    return page.locator("[data-request]:visible")
+
+
+def open_request(page: Page, number: int) -> None:
+    """Go to a request, and wait until it is shown."""
+    page.goto(f"#requests/{number}")
+    expect(page.locator("#request-detail")).to_be_visible()
+
+
+def chosen(page: Page) -> Locator:
+    """The step that is chosen."""
+    return page.locator('[data-step][aria-selected="true"]')
+
+
+def cards(page: Page, kind: str) -> Locator:
+    """The key moments of a kind."""
+    return page.locator(f'[data-moment][data-kind="{kind}"]')
+
+
+def statement(page: Page, sql: str) -> Locator:
+    """The rows of the statements that have these words."""
+    return page.locator("[data-statement]:visible").filter(has_text=sql)
+
+
 def steps(page: Page, **having: str) -> Locator:
     """The rows of the execution table that have these words in these columns."""
     rows = page.locator("#execution [data-step]:visible")
