@@ -29,7 +29,7 @@ class Home:
         Raises:
             NotConnectedError: it names the threads of both.
         """
-        if self.loop is not running_loop() and self.loop.is_running():
+        if self.is_elsewhere:
             names = {thread.ident: thread.name for thread in threading.enumerate()}
             raise NotConnectedError(
                 f"This was connected in the event loop of the thread {names.get(self._thread)!r}, "
