@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +19,7 @@ from databases import Database
 from tests.inspector.browser import chromium, window
 from tests.inspector.recorded import Recorded, new_url, recorded
 from tests.library.kinds import FILE, Kind
-from tests.servers.processes import PATIENCE, free_port
+from tests.servers.processes import PATIENCE, free_port, wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -160,13 +159,6 @@ class Shop:
 
 
 Open = Callable[..., Shop]
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "in vain"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")

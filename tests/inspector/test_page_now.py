@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.inspector.conftest import wait_until
 from tests.inspector.shop import line_of
+from tests.servers.processes import wait_until
 
 if TYPE_CHECKING:
     from tests.inspector.conftest import Shop

@@ -13,6 +13,7 @@ from typing import Any, Self
 from databases.backends.hosts import Target
 from databases.backends.link import Role
 from databases.backends.network import NetworkBackend
+from databases.backends.network_connection import NetworkConnection
 from databases.backends.pool import Pool
 from databases.backends.pool_options import PoolOptions
 from databases.backends.postgres import sql
@@ -288,6 +289,13 @@ async def connected(
     backend = backend_of(fake, target, **options)
     await backend.connect()
     return backend
+
+
+async def in_transaction(fake: FakeServer) -> NetworkConnection:
+    """A connection that is held, in a transaction."""
+    connection = await (await connected(fake)).acquire(here())
+    await connection.begin({}, here(), lazy=False)
+    return connection
 
 
 def bound(text: str) -> Bound:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import threading
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -207,10 +209,9 @@ async def test_one_that_was_long_here_has_to_prove_itself_for_longer_each_time(
     assert needed[0] < needed[1] < needed[2]
 
 
-async def test_begin_never_waits_for_a_lock_in_the_loops_thread(
-    file_database: Database, file_url: str
-) -> None:
-    other = sqlite3.connect(file_url.removeprefix("sqlite:///"), isolation_level=None)
+@contextlib.asynccontextmanager
+async def turns_of_the_loop() -> AsyncIterator[Callable[[], int]]:
+    """Tells how many turns the event loop has had: none while something holds up its thread."""
     turns = 0
 
     async def count_turns() -> None:
@@ -220,44 +221,44 @@ async def test_begin_never_waits_for_a_lock_in_the_loops_thread(
             await asyncio.sleep(0.005)
 
     counting = asyncio.create_task(count_turns())
-    async with file_database.connection() as connection:
+    try:
+        yield lambda: turns
+    finally:
+        counting.cancel()
+
+
+async def test_begin_never_waits_for_a_lock_in_the_loops_thread(
+    file_database: Database, file_url: str
+) -> None:
+    other = sqlite3.connect(file_url.removeprefix("sqlite:///"), isolation_level=None)
+    async with turns_of_the_loop() as turns, file_database.connection() as connection:
         await connection.raw_connection.execute("SELECT 1")
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3), connection.transaction():
                 pass
         other.execute("COMMIT")
-    counting.cancel()
     other.close()
-    assert turns > 10
+    assert turns() > 10
 
 
 async def test_a_cursor_that_is_forgotten_does_not_have_the_loop_wait_for_its_thread(
     file_database: Database,
 ) -> None:
-    turns = 0
-
-    async def count_turns() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0.005)
-
     async with file_database.connection() as connection:
         cursor = await connection.raw_connection.execute("SELECT 1")
-        counting = asyncio.create_task(count_turns())
-        long = ENDLESS.replace("FROM n)", "FROM n LIMIT 20000000)")
-        counted = asyncio.create_task(connection.fetch_val(long))
-        await asyncio.sleep(0.1)
-        del cursor
-        await asyncio.sleep(0)
-        before, turns = turns, 0
-        await asyncio.sleep(0.2)
-        assert before > 2
-        assert turns > 10
-        assert not counted.done()
-        counted.cancel()
-        counting.cancel()
+        async with turns_of_the_loop() as turns:
+            long = ENDLESS.replace("FROM n)", "FROM n LIMIT 20000000)")
+            counted = asyncio.create_task(connection.fetch_val(long))
+            await asyncio.sleep(0.1)
+            del cursor
+            await asyncio.sleep(0)
+            before = turns()
+            await asyncio.sleep(0.2)
+            assert before > 2
+            assert turns() - before > 10
+            assert not counted.done()
+            counted.cancel()
 
 
 async def test_a_write_to_a_new_file_is_seen_by_the_next_read(

@@ -21,6 +21,7 @@ from tests.library.fake_links import (
     bound,
     connected,
     here,
+    in_transaction,
     lent,
     run,
     settled,
@@ -146,9 +147,7 @@ NO_END = ["INSERT INTO a VALUES (1); SELECT 2", "DO $$ BEGIN NULL; END $$"]
 async def test_nobody_knows_of_a_transaction_only_where_its_end_as_sql_was_cut_off(
     fake: FakeServer, text: str, error: type[exceptions.OperationalError]
 ) -> None:
-    backend = await connected(fake)
-    connection = await backend.acquire(here())
-    await connection.begin({}, here(), lazy=False)
+    connection = await in_transaction(fake)
     breaks(fake, text, Gone())
     with pytest.raises(error):
         await connection.execute(bound(text), here())
@@ -159,9 +158,7 @@ async def test_nobody_knows_of_a_statement_behind_one_that_has_committed_by_itse
     fake: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FakeLink, "commits_by_itself", True)
-    backend = await connected(fake)
-    connection = await backend.acquire(here())
-    await connection.begin({}, here(), lazy=False)
+    connection = await in_transaction(fake)
     await connection.execute(bound("CREATE TABLE a (x INT)"), here())
     fake.links[0].open = False  # as MySQL says with its answer
     breaks(fake, "INSERT INTO a VALUES (1)", Gone())
@@ -174,9 +171,7 @@ async def test_nor_of_several_statements_in_one_text_one_of_which_may_have_done_
     fake: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FakeLink, "commits_by_itself", True)
-    backend = await connected(fake)
-    connection = await backend.acquire(here())
-    await connection.begin({}, here(), lazy=False)
+    connection = await in_transaction(fake)
     text = f"{UPDATE}; CREATE TABLE a (x INT)"
     breaks(fake, text, Gone())
     with pytest.raises(exceptions.CommitUnknown):

@@ -16,6 +16,7 @@ from tests.library.fake_links import (
     bound,
     connected,
     here,
+    in_transaction,
     run,
     settled,
 )
@@ -188,9 +189,7 @@ async def test_what_is_left_of_many_rows_that_failed_is_rolled_back_before_the_n
 
 
 async def test_a_rollback_after_a_commit_that_failed_is_told_once(fake: FakeServer) -> None:
-    backend = await connected(fake)
-    connection = await backend.acquire(here())
-    await connection.begin({}, here(), lazy=False)
+    connection = await in_transaction(fake)
     fake.errors["COMMIT"] = [ValueError("no")]
     with pytest.raises(ValueError, match="no"):
         await connection.commit()

@@ -11,6 +11,8 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,14 @@ def find_program(name: str, package: str, path: str | None = None) -> str:
 def loopback() -> list[str]:
     """The addresses of this machine that only itself can reach."""
     return [address for address in ("127.0.0.1", "::1") if _can_listen(address, 0)]
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait for what nothing else tells."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "in vain"
+        time.sleep(0.02)
 
 
 def free_port() -> int:

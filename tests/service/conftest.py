@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ import pytest
 from starlette.testclient import TestClient
 
 import users_service
-from tests.servers.processes import PATIENCE, free_port
+from tests.servers.processes import PATIENCE, free_port, wait_until
 from tests.service.outside import connect
 from users_service import migrations
 from users_service.app import create_app
@@ -194,13 +193,6 @@ def serve(start_process: Start) -> Start:
 def patience() -> Callable[[Callable[[], object]], None]:
     """wait_until(), for tests: waits until a condition holds."""
     return wait_until
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "in vain"
-        time.sleep(0.02)
 
 
 @pytest.fixture

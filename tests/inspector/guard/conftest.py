@@ -79,6 +79,17 @@ def with_token() -> Iterator[TestClient]:
         yield client
 
 
+def answers_all_with(status: int, client: TestClient) -> None:
+    """Whatever is asked for has this one answer."""
+    for path in [*READ, *MISSING, *MISSING_TO_STARLETTE]:
+        answer = client.get(f"/inspector/{path}")
+        assert answer.status_code == status, path
+        assert protects(answer)
+    for path in DO:
+        answer = client.post(f"/inspector/{path}", json={}, headers=ORIGIN)
+        assert answer.status_code == status, path
+
+
 def protects(response: httpx2.Response) -> bool:
     """Whether an answer has the headers that every one has to have."""
     headers = response.headers

@@ -15,10 +15,10 @@ from tests.inspector.guard.conftest import (
     DO,
     ELSEWHERE,
     MISSING,
-    MISSING_TO_STARLETTE,
     ORIGIN,
     READ,
     TOKEN,
+    answers_all_with,
     client_of,
     create_app,
     protects,
@@ -27,13 +27,7 @@ from tests.inspector.guard.conftest import (
 
 def test_with_a_token_nothing_is_answered_without_it_not_even_here() -> None:
     with client_of(create_app(TOKEN)) as client:
-        for path in [*READ, *MISSING, *MISSING_TO_STARLETTE]:
-            answer = client.get(f"/inspector/{path}")
-            assert answer.status_code == 401, path
-            assert protects(answer)
-        for path in DO:
-            answer = client.post(f"/inspector/{path}", json={}, headers=ORIGIN)
-            assert answer.status_code == 401, path
+        answers_all_with(401, client)
 
 
 def test_the_token_in_the_address_becomes_a_cookie(with_token: TestClient) -> None:

@@ -19,8 +19,9 @@ from starlette.types import Receive, Scope, Send
 
 from databases import Database
 from databases.inspector import Inspector
-from tests.inspector.conftest import HERE, wait_until
+from tests.inspector.conftest import HERE
 from tests.inspector.watching.conftest import add_answer, client_of, paths, recorded
+from tests.servers.processes import wait_until
 
 
 def expect_recorded(client: TestClient, path: str = "/answer", at: str = "/inspector") -> None:
